@@ -94,6 +94,7 @@ def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice
         attrs={name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()},
         name=path.name,
         slices=tuple(range(first, last + 1)),
+        format="fastMRI HDF5",
     )
 
 

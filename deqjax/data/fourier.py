@@ -25,3 +25,21 @@ def ifft2c(kspace: np.ndarray) -> np.ndarray:
     True
     """
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, AXES), norm="ortho"), AXES)
+
+
+def fft1c(image: np.ndarray, axis: int) -> np.ndarray:
+    """Transform along one axis, centred and orthonormal: `fft2c` is this over y and x.
+
+    >>> fft1c(np.ones(4, np.complex64), axis=0).real.round(3) + 0
+    array([0., 0., 2., 0.], dtype=float32)
+    """
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(image, axis), axis=axis, norm="ortho"), axis)
+
+
+def ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
+    """Transform back along one axis: the inverse, and the adjoint, of `fft1c`.
+
+    >>> ifft1c(np.array([0, 0, 2, 0], np.complex64), axis=0).real.round(3)
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+    return np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis)

@@ -1,6 +1,5 @@
 """Writing the HDF5 files of fastMRI: a volume, and a submission."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import h5py
 import numpy as np
 
 from deqjax.data.header import make_header
+from deqjax.data.whole_file import check_finite, whole_file
 
 
 def write_volume(
@@ -83,23 +83,14 @@ def write_submission(path: str | Path, reconstruction: np.ndarray, overwrite: bo
 def _write(
     path: str | Path, datasets: dict[str, np.ndarray], attrs: dict[str, Any], header: str | None, overwrite: bool
 ) -> Path:
-    """Write beside the path, then rename, so that an interrupted run leaves no half file under the name."""
+    """Write finite datasets, attributes and a header, as a whole file or none."""
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path}: exists and is not overwritten; pass overwrite=True or choose another name")
     for name, values in datasets.items():
-        if not np.isfinite(values).all():
-            raise ValueError(f"{path}: not written, there is NaN or infinity in {name} of shape {values.shape}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(beside, "w") as file:
-            for name, values in datasets.items():
-                file.create_dataset(name, data=values)
-            if header is not None:
-                file.create_dataset("ismrmrd_header", data=header.encode())
-            file.attrs.update(attrs)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        check_finite(path, name, values)
+    with whole_file(path, overwrite) as beside, h5py.File(beside, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
+        if header is not None:
+            file.create_dataset("ismrmrd_header", data=header.encode())
+        file.attrs.update(attrs)
     return path
