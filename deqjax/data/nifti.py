@@ -1,5 +1,6 @@
 """NIfTI images out, and in for simulation."""
 
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +89,10 @@ def read_nifti(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     """
     file = _open(path)
     first, last = slice_range(path, slices, nifti_shape(path)[0])
-    values = file.dataobj[..., first : last + 1] if len(_sizes(file)) == 3 else file.dataobj[...]
+    try:
+        values = file.dataobj[:, :, first : last + 1] if len(_sizes(file)) == 3 else file.dataobj[...]
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: truncated or damaged ({error}); copy or download it again") from error
     image = np.asarray(values).reshape(*_sizes(file)[:2], -1).transpose(2, 1, 0).astype(np.complex64)
     if not np.isfinite(image).all():
         raise ValueError(f"{path}: NaN or infinity in slices {first} to {last}; leave these slices out")

@@ -90,12 +90,15 @@ def _recognise(path: str | Path) -> _Format:
         )
     found = {}
     if h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
-            if isinstance(file.get("kspace"), h5py.Dataset):
-                found["fastMRI"] = _Format(read_volume, _fastmri_shape)
-            if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
-                found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
-            holds = f"HDF5 with {sorted(file)}"
+        try:
+            with h5py.File(path, "r") as file:
+                holds = f"HDF5 with {sorted(file)}"
+                if isinstance(file.get("kspace"), h5py.Dataset):
+                    found["fastMRI"] = _Format(read_volume, _fastmri_shape)
+                if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
+                    found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise ValueError(f"{path}: truncated or damaged HDF5 ({error}); copy or download it again") from error
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -46,10 +46,13 @@ def scan_batches(
 def _read(buckets: dict[tuple[int, ...], list[tuple[Path, int]]], batch_size: int) -> Iterator[list[Scan]]:
     for index in buckets.values():
         for start in range(0, len(index), batch_size):
-            wanted: dict[Path, list[int]] = {}
+            runs: list[tuple[Path, int, int]] = []  # first and last of slices that are read together
             for path, number in index[start : start + batch_size]:
-                wanted.setdefault(path, []).append(number)
-            yield [one for path, run in wanted.items() for one in split_scan(open_scan(path, (run[0], run[-1])))]
+                if runs and (runs[-1][0], runs[-1][2] + 1) == (path, number):
+                    runs[-1] = (path, runs[-1][1], number)
+                else:
+                    runs.append((path, number, number))
+            yield [one for path, first, last in runs for one in split_scan(open_scan(path, (first, last)))]
 
 
 def split_scan(scan: Scan) -> list[Scan]:
