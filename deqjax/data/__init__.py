@@ -6,6 +6,7 @@ from deqjax.data.batches import Batch, batch_at
 from deqjax.data.birdcage import birdcage_maps
 from deqjax.data.cfl import read_cfl, write_cfl
 from deqjax.data.crop import crop_field_of_view, crop_image, crop_kspace, lower_resolution
+from deqjax.data.describe import describe
 from deqjax.data.dicom import write_dicom
 from deqjax.data.fastmri import read_slice, read_volume
 from deqjax.data.ismrmrd import read_ismrmrd
@@ -13,7 +14,7 @@ from deqjax.data.ismrmrd_acquisitions import read_noise
 from deqjax.data.list_files import list_files
 from deqjax.data.nifti import read_nifti, write_nifti
 from deqjax.data.npz import read_npz, write_npz
-from deqjax.data.open_scan import describe, open_scan, scan_shape
+from deqjax.data.open_scan import open_scan, scan_shape
 from deqjax.data.phantom import phantom_image, phantom_volume, write_phantoms
 from deqjax.data.prefetch import prefetch
 from deqjax.data.scan import Scan

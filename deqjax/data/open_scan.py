@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import h5py
+import numpy as np
 
 from deqjax.data.bart import bart_shape, read_bart
 from deqjax.data.cfl import cfl_pair, read_dimensions
 from deqjax.data.fastmri import open_kspace, read_volume
+from deqjax.data.fastmri import read_kspace as read_fastmri_kspace
 from deqjax.data.ismrmrd import ismrmrd_shape, read_ismrmrd
 from deqjax.data.nifti import nifti_shape, read_nifti
 from deqjax.data.npz import npz_shape, read_npz
@@ -33,8 +35,7 @@ def open_scan(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     Source: that of each reader.
 
     >>> import tempfile
-    >>> import numpy as np
-    >>> from deqjax.data import write_npz
+    >>> from deqjax.data import describe, write_npz
     >>> path = write_npz(tempfile.mkdtemp() + "/scan.npz", np.ones((3, 5, 8, 6), np.complex64))
     >>> describe(open_scan(path))
     'scan.npz, NumPy npz: 3 slices, 5 coils, 8 x 6, all sampled'
@@ -46,7 +47,6 @@ def scan_shape(path: str | Path) -> tuple[int, ...]:
     """Shape (slice, [coil,] y, x) of what `open_scan` reads, without reading it; errors as of `open_scan`.
 
     >>> import tempfile
-    >>> import numpy as np
     >>> from deqjax.data import write_bart
     >>> scan_shape(write_bart(tempfile.mkdtemp() + "/scan", np.ones((3, 5, 8, 6), np.complex64)))
     (3, 5, 8, 6)
@@ -54,23 +54,16 @@ def scan_shape(path: str | Path) -> tuple[int, ...]:
     return _recognise(path).shape(path)
 
 
-def describe(scan: Scan) -> str:
-    """Say in one line what a scan of several slices is: name, format, slices, coils, size, and how much was sampled.
+def read_kspace(path: str | Path, index: int) -> np.ndarray:
+    """K-space ([coil,] y, x) of one slice, and as little else of the file as its format allows; errors as `open_scan`.
 
-    Source: ours.
-
-    >>> import numpy as np
-    >>> describe(Scan(np.zeros((3, 8, 6), np.complex64), mask=np.array([[1, 0, 1, 0, 0, 1]]), name="a.h5"))
-    'a.h5: 3 slices, 1 coil, 8 x 6, 50 % sampled'
+    >>> import tempfile
+    >>> from deqjax.data import write_bart
+    >>> read_kspace(write_bart(tempfile.mkdtemp() + "/scan", np.ones((3, 5, 8, 6), np.complex64)), 2).shape
+    (5, 8, 6)
     """
-    slices, coils = scan.kspace.shape[0], scan.kspace.shape[1] if scan.kspace.ndim == 4 else 1
-    y, x = scan.kspace.shape[-2:]
-    parts = [f"{slices} slice{'s' * (slices != 1)}", f"{coils} coil{'s' * (coils != 1)}", f"{y} x {x}"]
-    parts.append("all sampled" if scan.mask is None else f"{scan.mask.mean():.0%} sampled".replace("%", " %"))
-    if scan.voxel_size is not None:
-        parts.append(" x ".join(f"{mm:.3g}" for mm in scan.voxel_size) + " mm")
-    parts += [f"with {name}" for name in ("target", "smaps") if getattr(scan, name) is not None]
-    return f"{scan.name}{', ' * bool(scan.format)}{scan.format}: {', '.join(parts)}"
+    read = _recognise(path).read
+    return read_fastmri_kspace(path, index) if read is read_volume else read(path, (index, index)).kspace[0]
 
 
 class _Format(NamedTuple):
@@ -82,40 +75,54 @@ def _recognise(path: str | Path) -> _Format:
     """How to read a file, from what is in it."""
     path = Path(path)
     header, data = cfl_pair(path)
+    found, holds = {}, ""
     if header.is_file() and path in (header, data, header.with_suffix("")) and read_dimensions(header) is not None:
-        return _Format(read_bart, bart_shape)
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: {'a folder; name a file in it' if path.is_dir() else 'no such file; check the path'}"
-        )
-    found = {}
-    if h5py.is_hdf5(path):
-        try:
-            with h5py.File(path, "r") as file:
-                holds = f"HDF5 with {sorted(file)}"
-                if isinstance(file.get("kspace"), h5py.Dataset):
-                    found["fastMRI"] = _Format(read_volume, _fastmri_shape)
-                if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
-                    found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise ValueError(f"{path}: truncated or damaged HDF5 ({error}); copy or download it again") from error
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        holds = f"a zip archive with {sorted(names)[:8]}"
-        if "kspace.npy" in names:
-            found["npz"] = _Format(read_npz, npz_shape)
-    else:
-        start = _start(path)
-        holds = (
-            "a DICOM image, which has no k-space" if start[128:132] == b"DICM" else f"bytes {start[:8]!r} at its start"
-        )
-        if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
-            found["NIfTI"] = _Format(read_nifti, nifti_shape)
+        found["BART"] = _Format(read_bart, bart_shape)
+    elif not path.is_file():
+        what = "a folder; name a file in it" if path.is_dir() else "no such file; check the path"
+        raise ValueError(f"{path}: {what}")
+    if (path.is_file() and path not in (header, data)) or not found:
+        look = _look_in_hdf5 if h5py.is_hdf5(path) else _look_in_zip if zipfile.is_zipfile(path) else _look_at_bytes
+        inside, holds = look(path)
+        found |= inside
     if len(found) == 1:
         return next(iter(found.values()))
-    what = f"is of two formats, {' and '.join(found)}" if found else "is of no known format"
-    raise ValueError(f"{path}: {what}; looked for {LOOKED_FOR}; it is {holds}")
+    if found:
+        raise ValueError(f"{path}: is of two formats, {' and '.join(found)}; name the reader, such as read_ismrmrd")
+    raise ValueError(f"{path}: is of no known format; looked for {LOOKED_FOR}; it is {holds}")
+
+
+def _look_in_hdf5(path: Path) -> tuple[dict[str, _Format], str]:
+    found = {}
+    try:
+        with h5py.File(path, "r") as file:
+            if isinstance(file.get("kspace"), h5py.Dataset):
+                found["fastMRI"] = _Format(read_volume, _fastmri_shape)
+            if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
+                found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
+            return found, f"HDF5 with {sorted(file)}, no dataset 'kspace'"
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
+
+
+def _look_in_zip(path: Path) -> tuple[dict[str, _Format], str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
+    found = {"npz": _Format(read_npz, npz_shape)} if "kspace.npy" in names else {}
+    return found, f"a zip archive with {sorted(names)[:8]}"
+
+
+def _look_at_bytes(path: Path) -> tuple[dict[str, _Format], str]:
+    start = _start(path)
+    if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
+        return {"NIfTI": _Format(read_nifti, nifti_shape)}, "a NIfTI image"
+    if start[128:132] == b"DICM":
+        return {}, "a DICOM image, which has no k-space"
+    hint = ", truncated, or not an HDF5 file" if path.suffix in (".h5", ".hdf5") else ""
+    return {}, f"bytes {start[:8]!r} at its start{hint}"
 
 
 def _start(path: Path) -> bytes:

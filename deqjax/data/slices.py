@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from deqjax.data.crop import crop_field_of_view, lower_resolution
-from deqjax.data.fastmri import open_kspace, read_kspace
+from deqjax.data.open_scan import read_kspace, scan_shape
 
 CropMode = Literal["field_of_view", "resolution"]
 
@@ -17,10 +17,11 @@ CropMode = Literal["field_of_view", "resolution"]
 class Slices:
     """All slices of the files, in order: ``len(slices)``, and ``slices.example(i)``, the k-space of one of them.
 
-    ``slices=(first, last)`` takes these of every file, both included; those that a short volume lacks are left out.
-    ``crop=(y, x)`` makes k-space smaller, by ``crop_field_of_view`` or by ``lower_resolution`` (``crop_mode``). Only
-    shapes are read here; what was read since is kept up to ``cache_bytes``, the least recently used goes first. The
-    answers depend on the arguments alone, and may be asked for from several threads.
+    Files may be of any format of `open_scan`. ``slices=(first, last)`` takes these of every file, both included;
+    those that a short volume lacks are left out. ``crop=(y, x)`` makes k-space smaller, by ``crop_field_of_view`` or
+    by ``lower_resolution`` (``crop_mode``). Only shapes are read here; what was read since is kept up to
+    ``cache_bytes``, the least recently used goes first. The answers depend on the arguments alone, and may be asked
+    for from several threads.
 
     Raises ValueError for no file, a bad file, files with and without coils in one list, a file without any of the
     slices, or an unknown crop mode.
@@ -50,8 +51,8 @@ class Slices:
         self.index: list[tuple[Path, int]] = []
         coil_axis: dict[bool, Path] = {}
         for path in map(Path, files):
-            with open_kspace(path) as (_, kspace):
-                total, has_coils = kspace.shape[0], kspace.ndim == 4
+            shape = scan_shape(path)
+            total, has_coils = shape[0], len(shape) == 4
             coil_axis.setdefault(has_coils, path)
             first, last = (0, total - 1) if slices is None else slices
             chosen = range(max(first, 0), min(last + 1, total))

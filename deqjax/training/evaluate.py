@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.config import Config
-from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, read_volume
+from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.vif import SMALLEST
 from deqjax.normalisation import EnergyScale
@@ -48,7 +48,7 @@ def evaluate_file(
     Args:
       recon: the method.
       params: its parameters.
-      path: a fastMRI HDF5 file.
+      path: a file of any format of `deqjax.data.open_scan`.
       config: whose data section (slices, crop, noise) and mask apply; of the noise the upper end is taken.
       batch_size: slices solved together.
 
@@ -56,8 +56,10 @@ def evaluate_file(
       ValueError: a bad file, or a mask that does not fit it.
     """
     there = [number for _, number in Slices([path], config.data.slices).index]  # a short volume lacks some
-    scan = read_volume(path, (there[0], there[-1]))
+    scan = open_scan(path, (there[0], there[-1]))
     kspace, sampled = scan.kspace, scan.mask is not None
+    if scan.mask is not None and scan.mask.ndim == 3:
+        raise ValueError(f"{path}: other lines were sampled in other slices; evaluate slices of one mask at a time")
     crop = None if sampled else config.data.crop
     noise = 0.0 if sampled else config.data.noise[1]
     if crop is not None:

@@ -13,7 +13,11 @@ from deqjax.data import (
     batch_at,
     crop_field_of_view,
     lower_resolution,
+    phantom_volume,
     read_volume,
+    write_bart,
+    write_ismrmrd,
+    write_npz,
     write_phantoms,
     write_volume,
 )
@@ -162,3 +166,17 @@ def test_bad_settings(files, tmp_path):
     for batch_size, seed, step in ((0, 0, 0), (1, -1, 0), (1, 0, -1)):
         with pytest.raises(ValueError, match="batch_size >= 1, seed >= 0 and step >= 0"):
             batch_at(Slices(files), MASK, batch_size, Augment(), seed, step)
+
+
+def test_slices_of_files_of_any_format(tmp_path):
+    kspace = phantom_volume(0, (3, 16, 16), coils=2).kspace
+    files = [
+        write_volume(tmp_path / "a.h5", kspace),
+        write_ismrmrd(tmp_path / "b.h5", kspace),
+        write_bart(tmp_path / "c", kspace),
+        write_npz(tmp_path / "d.npz", kspace),
+    ]
+    slices = Slices(files, slices=(1, 2))
+    assert len(slices) == 8
+    for i in range(8):
+        np.testing.assert_array_equal(slices.example(i), kspace[1 + i % 2])

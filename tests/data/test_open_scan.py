@@ -86,8 +86,16 @@ def test_two_formats_in_one_file(tmp_path):
     path = write_ismrmrd(tmp_path / "scan.h5", KSPACE)
     with h5py.File(path, "r+") as file:
         file["kspace"] = KSPACE
-    with pytest.raises(ValueError, match=r"scan\.h5: is of two formats, fastMRI and ISMRMRD; looked for"):
+    with pytest.raises(ValueError, match=r"scan\.h5: is of two formats, fastMRI and ISMRMRD; name the reader"):
         open_scan(path)
+
+
+def test_a_name_of_two_files(tmp_path):
+    write_bart(tmp_path / "scan", KSPACE)
+    shutil.copy(write_npz(tmp_path / "other.npz", KSPACE), tmp_path / "scan")
+    with pytest.raises(ValueError, match=r"scan: is of two formats, BART and npz; name the reader"):
+        open_scan(tmp_path / "scan")
+    assert open_scan(tmp_path / "scan.cfl").format == "BART cfl"
 
 
 def write_unknown(folder):
