@@ -63,7 +63,7 @@ def open_kspace(path: str | Path) -> Iterator[tuple[h5py.File, h5py.Dataset]]:
     try:
         with h5py.File(path, "r") as file:
             yield file, _kspace_of(file, path)
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
 
 
@@ -71,7 +71,8 @@ def _kspace_of(file: h5py.File, path: str | Path) -> h5py.Dataset:
     kspace = file.get("kspace")
     if not isinstance(kspace, h5py.Dataset):
         raise ValueError(
-            f"{path}: no dataset 'kspace', it holds {sorted(file)}; give a fastMRI file, or write one with write_volume"
+            f"{path}: no dataset 'kspace', it holds {sorted(map(str, file))}; give a fastMRI file, or "
+            "write one with write_volume"
         )
     if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c":
         raise ValueError(

@@ -54,7 +54,7 @@ def open_acquisitions(path: str | Path) -> Iterator[tuple[h5py.Dataset, list[Enc
             except ValueError as error:
                 raise ValueError(f"{path}: {error}; repair '{group.name}/xml'") from error
             yield data, encodings
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
 
 
@@ -65,8 +65,8 @@ def find_group(path: str | Path, file: h5py.File) -> str:
         return "dataset"
     if len(found) != 1:
         raise ValueError(
-            f"{path}: {'several groups' if found else 'no group'} with 'data' and 'xml' among {sorted(file)}; give an "
-            "ISMRMRD file with one measurement, in the group 'dataset'"
+            f"{path}: {'several groups' if found else 'no group'} with 'data' and 'xml' among {sorted(map(str, file))}; give "
+            "an ISMRMRD file with one measurement, in the group 'dataset'"
         )
     return found[0]
 

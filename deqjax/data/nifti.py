@@ -10,6 +10,9 @@ from deqjax.data.fourier import fft2c
 from deqjax.data.scan import Scan, slice_range
 from deqjax.data.whole_file import check_finite, whole_file
 
+DAMAGE = (OSError, EOFError, OverflowError, zlib.error)
+"""What reading a damaged file can raise."""
+
 Kind = Literal["magnitude", "complex", "two files"]
 
 
@@ -91,7 +94,7 @@ def read_nifti(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     first, last = slice_range(path, slices, nifti_shape(path)[0])
     try:
         values = file.dataobj[:, :, first : last + 1] if len(_sizes(file)) == 3 else file.dataobj[...]
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path}: truncated or damaged ({error}); copy or download it again") from error
     image = np.asarray(values).reshape(*_sizes(file)[:2], -1).transpose(2, 1, 0).astype(np.complex64)
     if not np.isfinite(image).all():
@@ -126,7 +129,7 @@ def _open(path: str | Path) -> Any:
         raise ValueError(f"{path}: no such file; check the path")
     try:
         file = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
+    except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *DAMAGE) as error:
         raise ValueError(f"{path}: not a NIfTI file, or a broken one ({error})") from error
     if len(_sizes(file)) not in (2, 3) or file.get_data_dtype().kind not in "biufc":
         raise ValueError(

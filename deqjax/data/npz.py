@@ -12,6 +12,9 @@ import numpy as np
 from deqjax.data.scan import Scan, slice_range
 from deqjax.data.whole_file import check_finite, whole_file
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError)
+"""What reading a damaged archive can raise."""
+
 KEYS = ("kspace", "mask", "smaps", "target")
 
 
@@ -172,7 +175,7 @@ def _open(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
 
 

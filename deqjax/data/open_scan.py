@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -100,7 +101,7 @@ def _look_in_hdf5(path: Path) -> tuple[dict[str, _Format], str]:
                 found["fastMRI"] = _Format(read_volume, _fastmri_shape)
             if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
                 found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
-            return found, f"HDF5 with {sorted(file)}, no dataset 'kspace'"
+            return found, f"HDF5 with {sorted(map(str, file))}, no dataset 'kspace'"
     except (OSError, RuntimeError, KeyError) as error:
         raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
 
@@ -109,7 +110,7 @@ def _look_in_zip(path: Path) -> tuple[dict[str, _Format], str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
     found = {"npz": _Format(read_npz, npz_shape)} if "kspace.npy" in names else {}
     return found, f"a zip archive with {sorted(names)[:8]}"
@@ -134,7 +135,7 @@ def _start(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
             return file.read(352)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return start
 
 

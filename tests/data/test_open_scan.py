@@ -154,6 +154,23 @@ def test_cut_files_name_themselves(tmp_path):
                 open_scan(path)
 
 
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.npz"])
+def test_damaged_archives_name_themselves(tmp_path, name):
+    pytest.importorskip("nibabel")
+    path = tmp_path / name
+    if name == "scan.npz":
+        np.savez_compressed(path, kspace=KSPACE)
+    else:
+        write_nifti(path, np.abs(KSPACE[:, 0]), (5.0, 1.0, 1.0))
+    whole = path.read_bytes()
+    for at in range(12, len(whole), 29):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            np.testing.assert_array_equal(open_scan(path).kspace.shape[-2:], (8, 6))  # a byte of no consequence
+        except ValueError as error:
+            assert name in str(error)
+
+
 def test_errors_of_the_reader_come_through(tmp_path):
     path = write_cfl(tmp_path / "scan", np.ones((4, 3)))
     path.write_bytes(bytes(8))
