@@ -64,9 +64,10 @@ def find_group(path: str | Path, file: h5py.File) -> str:
     if "dataset" in found:
         return "dataset"
     if len(found) != 1:
+        count = "several groups" if found else "no group"
         raise ValueError(
-            f"{path}: {'several groups' if found else 'no group'} with 'data' and 'xml' among {sorted(map(str, file))}; give "
-            "an ISMRMRD file with one measurement, in the group 'dataset'"
+            f"{path}: {count} with 'data' and 'xml' among {sorted(map(str, file))}; give an "
+            "ISMRMRD file with one measurement, in the group 'dataset'"
         )
     return found[0]
 

@@ -162,13 +162,15 @@ def test_damaged_archives_name_themselves(tmp_path, name):
         np.savez_compressed(path, kspace=KSPACE)
     else:
         write_nifti(path, np.abs(KSPACE[:, 0]), (5.0, 1.0, 1.0))
-    whole = path.read_bytes()
+    whole, refused = path.read_bytes(), []
     for at in range(12, len(whole), 29):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         try:
-            np.testing.assert_array_equal(open_scan(path).kspace.shape[-2:], (8, 6))  # a byte of no consequence
+            open_scan(path)  # or a byte of no consequence
         except ValueError as error:
-            assert name in str(error)
+            refused.append(str(error))
+    assert len(refused) > 5
+    assert all(name in message for message in refused)
 
 
 def test_errors_of_the_reader_come_through(tmp_path):
