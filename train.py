@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jax
 
-from deqjax import models
+from deqjax import model_folders
 from deqjax.config import Config, read_config
 from deqjax.data import Batch, Slices, batch_at, prefetch
 from deqjax.implicit import Unrolled
@@ -43,7 +43,7 @@ from evaluate import evaluate, run_folder, training_files, validation_files
 def train(config: Config, out: Path, command: str) -> None:
     """Run an experiment to its end, from wherever it stands."""
     check_free(out, config)
-    recon = models.method_of(config)
+    recon = model_folders.method_of(config)
     tested = recon.replace(solver=config.inference or config.solver)
     data = config.data
     files = Slices(training_files(config), data.slices, data.crop, data.crop_mode)
@@ -90,7 +90,7 @@ def train(config: Config, out: Path, command: str) -> None:
 
     # The state, fresh or from the newest checkpoint. Whatever does not fit is said before anything is written.
     init_from = config.train.init_from
-    params = models.load_params(init_from, recon) if init_from else recon.init(jax.random.key(config.seed))
+    params = model_folders.load_params(init_from, recon) if init_from else recon.init(jax.random.key(config.seed))
     state = replicate(create_state(params, config.loss, optimisers[0], bounded=config.train.spectral_bound > 0))
     for first in {0, switch} & set(range(total)):
         jax.eval_shape(steps[first >= switch], state, make_batch(first))
@@ -123,7 +123,7 @@ def train(config: Config, out: Path, command: str) -> None:
     finished = exported(state, config)
     if not (out / "model").exists():
         psnr = validate(tested, finished) if math.isnan(psnr) else psnr  # killed after the last step
-        models.save(out / "model", config, finished, card(config, command, finished, psnr))
+        model_folders.save(out / "model", config, finished, card(config, command, finished, psnr))
     if rows := read_log(out / "log.jsonl"):
         training_curve(out / "training.png", rows)
     if not (out / "evaluation").exists():
@@ -140,7 +140,7 @@ def check_data(files: Slices, budget: int = 2**28) -> None:
 
 def check_free(out: Path, config: Config) -> None:
     """Refuse an output folder that holds another run."""
-    path = out / models.CONFIG
+    path = out / model_folders.CONFIG
     if path.exists() and path.read_text(encoding="utf-8") != to_toml(to_table(config)) + "\n":
         raise ValueError(f"{out}: holds another run ({path} differs); choose another --out or remove the folder")
     if not path.exists() and out.exists() and any(out.iterdir()):
@@ -149,8 +149,8 @@ def check_free(out: Path, config: Config) -> None:
 
 def claim(out: Path, config: Config) -> None:
     """Take the output folder for this experiment."""
-    if not (out / models.CONFIG).exists():
-        with replacing(out / models.CONFIG) as beside:
+    if not (out / model_folders.CONFIG).exists():
+        with replacing(out / model_folders.CONFIG) as beside:
             beside.write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
 
 

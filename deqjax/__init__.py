@@ -1,8 +1,8 @@
 """deqjax: MR image reconstruction with deep equilibrium models, in JAX and Flax."""
 
-from deqjax import data, losses, maps, masks, metrics, nets, physics, solvers
+from deqjax import data, losses, maps, masks, metrics, nets, physics, priors, solvers
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point
-from deqjax.models import load, reconstruct, save
+from deqjax.model_folders import load, models, reconstruct, save
 from deqjax.normalisation import EnergyScale, StandardScore
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
@@ -26,8 +26,10 @@ __all__ = [
     "maps",
     "masks",
     "metrics",
+    "models",
     "nets",
     "physics",
+    "priors",
     "reconstruct",
     "save",
     "solvers",

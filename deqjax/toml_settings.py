@@ -11,14 +11,15 @@ import types
 import typing
 from typing import Any, Literal
 
-from deqjax import implicit, losses, maps, masks, nets, solvers
+from deqjax import implicit, losses, maps, masks, nets, priors, solvers
 from deqjax import normalisation as normalisations
-from deqjax.types import IterationMap, Loss, Mask, Net, Solver
+from deqjax.types import IterationMap, Loss, Mask, Net, Prior, Solver
 
 _CHOICES: dict[Any, types.ModuleType] = {
     Mask: masks,
     IterationMap: maps,
     Net: nets,
+    Prior: priors,
     Solver: solvers,
     implicit.Adjoint: implicit,
     normalisations.Normalisation: normalisations,

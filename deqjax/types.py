@@ -44,6 +44,30 @@ class Net(Protocol):
     def apply(self, params: Params, image: jax.Array) -> jax.Array: ...
 
 
+class Prior(Protocol):
+    """A classical regulariser ``g(x) = ||K x||``, a sum of magnitudes: a setting without arrays.
+
+    K takes images with any leading axes to a pytree of arrays with the same leading axes; its adjoint is that of JAX.
+    """
+
+    @property
+    def norm_squared(self) -> float:
+        """At least the largest eigenvalue of K^H K."""
+        ...
+
+    def analysis(self, image: jax.Array) -> Any:
+        """K x."""
+        ...
+
+    def project(self, dual: Any, radius: jax.Array | float) -> Any:
+        """The nearest dual variable whose magnitudes are at most ``radius``."""
+        ...
+
+    def value(self, image: jax.Array) -> jax.Array:
+        """g(x), one number an image."""
+        ...
+
+
 class MapArgs(NamedTuple):
     """Everything an iteration map needs beside its state; nothing is captured, so gradients reach all of it."""
 

@@ -1,7 +1,10 @@
 """Iteration maps: one step x -> f(x) each, whose fixed point is the reconstruction."""
 
+from deqjax.maps.admm import ADMM
+from deqjax.maps.fista import FISTA
 from deqjax.maps.gradient import Gradient
 from deqjax.maps.half_quadratic import HalfQuadratic
+from deqjax.maps.primal_dual import PrimalDual
 from deqjax.maps.proximal_gradient import ProximalGradient
 
-__all__ = ["Gradient", "HalfQuadratic", "ProximalGradient"]
+__all__ = ["ADMM", "FISTA", "Gradient", "HalfQuadratic", "PrimalDual", "ProximalGradient"]

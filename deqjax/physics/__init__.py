@@ -6,6 +6,7 @@ from deqjax.physics.compress_coils import compress_coils, compression_matrix
 from deqjax.physics.compressed_sensing import CompressedSensing, gaussian_matrix
 from deqjax.physics.conjugate_gradient import conjugate_gradient
 from deqjax.physics.dot_product import dot_product_gap
+from deqjax.physics.espirit import espirit
 from deqjax.physics.fourier import fft2c, filter_frequencies, ifft2c
 from deqjax.physics.inpainting import Inpainting
 from deqjax.physics.largest_eigenvalue import largest_eigenvalue
@@ -31,6 +32,7 @@ __all__ = [
     "conjugate_gradient",
     "conjugate_symmetry",
     "dot_product_gap",
+    "espirit",
     "fft2c",
     "filter_frequencies",
     "gaussian_matrix",

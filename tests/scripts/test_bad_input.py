@@ -8,7 +8,7 @@ import pytest
 
 import evaluate
 import train
-from deqjax import models
+from deqjax import model_folders
 from deqjax.data import phantom_volume, write_phantoms, write_volume
 
 
@@ -27,8 +27,8 @@ def model(experiment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "model"
     import jax
 
-    params = models.method_of(config).init(jax.random.key(0))
-    return models.save(folder, config, params, "card")
+    params = model_folders.method_of(config).init(jax.random.key(0))
+    return model_folders.save(folder, config, params, "card")
 
 
 def split(arguments):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import evaluate
-from deqjax import models
+from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import phantom_volume, write_phantoms, write_volume
 from deqjax.data.header import make_header
@@ -31,9 +31,9 @@ def config(experiment):
 
 @pytest.fixture(scope="module")
 def model(config, tmp_path_factory):
-    params = models.method_of(config).init(jax.random.key(0))
+    params = model_folders.method_of(config).init(jax.random.key(0))
     params["net"]["conv_1"]["bias"] = jnp.array([0.2, -0.3])  # it shall do something
-    return models.save(tmp_path_factory.mktemp("models") / "model", config, params, "card")
+    return model_folders.save(tmp_path_factory.mktemp("models") / "model", config, params, "card")
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def psnr(image, target):
 
 
 def evaluated_file(model, path, *overrides):
-    recon, params = models.load(model, overrides)
-    return evaluate_file(recon, params, path, models.load_config(model, overrides))
+    recon, params = model_folders.load(model, overrides)
+    return evaluate_file(recon, params, path, model_folders.load_config(model, overrides))
 
 
 def test_the_csv_holds_the_metrics_of_the_saved_model(evaluated, volumes, model, config):
     rows = read_csv(evaluated[0] / "volumes.csv")
     assert [row["volume"] for row in rows] == [path.name for path in volumes]
-    recon, params = models.load(model)
+    recon, params = model_folders.load(model)
     for row, path in zip(rows, volumes):
         with h5py.File(path) as file:
             kspace, target = file["kspace"][()], file["reconstruction_esc"][()]
@@ -137,7 +137,7 @@ def test_overrides_change_the_mask_and_the_solver(model, volumes, tmp_path):
 
 
 def read_mask(model, *overrides):
-    return models.load_config(model, overrides).mask
+    return model_folders.load_config(model, overrides).mask
 
 
 def test_a_test_file_gives_a_submission_and_no_metrics(model, config, tmp_path):
@@ -159,7 +159,7 @@ def test_a_test_file_gives_a_submission_and_no_metrics(model, config, tmp_path):
         assert list(file) == ["reconstruction"]
         submitted = file["reconstruction"][()]
     assert submitted.dtype == np.float32
-    recon, params = models.load(model)
+    recon, params = model_folders.load(model)
     image, _ = recon(params, MaskedFourier(jnp.asarray(mask)), jnp.asarray(mask * kspace))
     np.testing.assert_allclose(submitted, np.abs(image)[:, 8:40, 4:44], atol=1e-4)
     # neither the crop nor the noise of the training is for what was measured already
@@ -239,8 +239,8 @@ def test_the_noise_of_the_config_is_measured_on_sampled_lines(model, config, vol
 
 
 def test_batches_do_not_matter(model, volumes):
-    recon, params = models.load(model)
-    config = models.load_config(model)
+    recon, params = model_folders.load(model)
+    config = model_folders.load_config(model)
     whole = evaluate_file(recon, params, volumes[0], config, batch_size=4)
     other = evaluate_file(recon, params, volumes[0], config, batch_size=5)
     np.testing.assert_allclose(whole.image, other.image, rtol=1e-3, atol=1e-4)
@@ -251,6 +251,6 @@ def test_the_run_of_a_config_is_found(model, volumes, experiment, tmp_path, monk
     """evaluate.py takes a config in place of a model: it is the model that its training leaves."""
     monkeypatch.chdir(tmp_path)
     run = Path("runs") / "tiny"
-    models.save(run / "model", models.load_config(model), models.load(model)[1], "card")
+    model_folders.save(run / "model", model_folders.load_config(model), model_folders.load(model)[1], "card")
     evaluate.main([experiment("nowhere")[0], f"--data={volumes[0]}"])
     assert (run / "evaluation" / "index.html").exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import train
-from deqjax import models
+from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.nets import norm_bounds
 from deqjax.training import Checkpoints, NonFiniteError, create_state, make_optimiser
@@ -45,7 +45,7 @@ def checkpoints_of(out):
 def newest(out, config):
     """The state of the newest checkpoint."""
     optimiser = make_optimiser(steps=1, learning_rate=1.0, final_learning_rate=1.0)
-    params = models.method_of(config).init(jax.random.key(0))
+    params = model_folders.method_of(config).init(jax.random.key(0))
     with Checkpoints(out) as checkpoints:
         return checkpoints.restore(create_state(params, config.loss, optimiser, config.train.spectral_bound > 0))
 
@@ -61,13 +61,13 @@ def test_what_a_run_leaves(finished):
     assert any(path.name.startswith("events.out.tfevents") for path in finished.iterdir())
     assert not [path for path in finished.iterdir() if path.name.startswith(".")]
     config = read_config(finished / "config.toml")
-    assert models.load_config(finished / "model") == config
+    assert model_folders.load_config(finished / "model") == config
     assert (finished / "model" / "config.toml").read_text() == (finished / "config.toml").read_text()
     assert checkpoints_of(finished)[-2:] == [9, 10]
     state = newest(finished, config)
     assert int(state.step) == 10
     assert [int(leaf) for leaf in jax.tree.leaves(state.optimiser) if leaf.dtype == np.int32] == [6, 6]  # of this phase
-    recon, params = models.load(finished / "model")
+    recon, params = model_folders.load(finished / "model")
     assert recon.solver == config.inference
     assert max(norm_bounds(params).values()) <= 0.9 * (1 + 1e-6)
     text = (finished / "model" / "README.md").read_text()

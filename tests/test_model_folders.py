@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import deqjax as dj
-from deqjax import models
+from deqjax import model_folders
 from deqjax.config import Config
 
 NET = dj.nets.DnCNN(layers=2, features=4)
@@ -23,13 +23,13 @@ CONFIG = Config(
 @pytest.fixture(scope="module")
 def params():
     """Parameters that no initialisation makes."""
-    fresh = models.method_of(CONFIG).init(jax.random.key(1))
+    fresh = model_folders.method_of(CONFIG).init(jax.random.key(1))
     return jax.tree.map(lambda leaf: leaf + 0.01, fresh)
 
 
 @pytest.fixture
 def folder(tmp_path, params):
-    return models.save(tmp_path / "some" / "model", CONFIG, params, "# a card\n")
+    return model_folders.save(tmp_path / "some" / "model", CONFIG, params, "# a card\n")
 
 
 def measurement():
@@ -42,43 +42,43 @@ def contents(folder):
 
 
 def test_a_model_that_is_saved_and_loaded_reconstructs_the_same(folder, params):
-    recon, loaded = models.load(folder)
+    recon, loaded = model_folders.load(folder)
     assert jax.tree.structure(loaded) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
     assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {jnp.float32.dtype}
     mask, kspace = measurement()
     A = dj.physics.MaskedFourier(mask)
-    mine = models.method_of(CONFIG).replace(solver=CONFIG.inference)
+    mine = model_folders.method_of(CONFIG).replace(solver=CONFIG.inference)
     expected, stats = mine(params, A, kspace)
     image, again = recon(loaded, A, kspace)
     np.testing.assert_array_equal(image, expected)
     assert int(again.num_steps) == int(stats.num_steps)
-    np.testing.assert_array_equal(models.reconstruct(kspace, mask, model=folder)[0], expected)
+    np.testing.assert_array_equal(model_folders.reconstruct(kspace, mask, model=folder)[0], expected)
     smaps = jnp.ones((1, 16, 16), jnp.complex64)
-    combined, _ = models.reconstruct(kspace[None], mask, smaps, model=folder)
+    combined, _ = model_folders.reconstruct(kspace[None], mask, smaps, model=folder)
     assert combined.shape == (16, 16)
-    assert models.load_config(folder) == CONFIG
+    assert model_folders.load_config(folder) == CONFIG
     assert (folder / "README.md").read_text() == "# a card\n"
     assert sorted(path.name for path in folder.parent.iterdir()) == ["model"]
 
 
 def test_the_solver_for_inference_is_used(folder, tmp_path, params):
-    assert models.load(folder)[0].solver == CONFIG.inference
-    assert models.load(folder, ["inference.max_steps=9"])[0].solver.max_steps == 9
-    changed = models.load(folder, ["--inference.type=Picard", "--inference.max_steps=200"])[0].solver
+    assert model_folders.load(folder)[0].solver == CONFIG.inference
+    assert model_folders.load(folder, ["inference.max_steps=9"])[0].solver.max_steps == 9
+    changed = model_folders.load(folder, ["--inference.type=Picard", "--inference.max_steps=200"])[0].solver
     assert changed == dj.solvers.Picard(max_steps=200, rtol=1e-6)
     plain = Config(title="plain", map=CONFIG.map, solver=dj.solvers.Picard(max_steps=3))
-    assert models.load(models.save(tmp_path / "plain", plain, params, ""))[0].solver == plain.solver
+    assert model_folders.load(model_folders.save(tmp_path / "plain", plain, params, ""))[0].solver == plain.solver
 
 
 def test_a_folder_that_exists_is_left_alone(folder, params):
     before = contents(folder.parent)
     with pytest.raises(ValueError, match=r"model: exists already"):
-        models.save(folder, CONFIG, jax.tree.map(jnp.zeros_like, params), "other")
+        model_folders.save(folder, CONFIG, jax.tree.map(jnp.zeros_like, params), "other")
     assert contents(folder.parent) == before
     (folder.parent / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: exists already"):
-        models.save(folder.parent / "empty", CONFIG, params, "other")
+        model_folders.save(folder.parent / "empty", CONFIG, params, "other")
 
 
 @pytest.mark.parametrize("broken", ["params.npz", "config.toml", "README.md"])
@@ -97,13 +97,13 @@ def test_no_half_folder_is_left(tmp_path, params, monkeypatch, broken):
         fails = lambda self, *a, **k: full() if self.name == broken else write(self, *a, **k)
         monkeypatch.setattr(path_type, "write_text", fails)
     with pytest.raises(Full):
-        models.save(tmp_path / "model", CONFIG, params, "card")
+        model_folders.save(tmp_path / "model", CONFIG, params, "card")
     assert list(tmp_path.iterdir()) == []
 
 
 def refused(folder) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        models.load(folder)
+        model_folders.load(folder)
     assert str(folder) in str(caught.value)
     return str(caught.value)
 
@@ -111,7 +111,7 @@ def refused(folder) -> str:
 @pytest.mark.parametrize("name", ["params.npz", "config.toml"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    assert "not a model folder; it needs config.toml and params.npz" in refused(folder)
+    assert "not a model folder, which needs config.toml and params.npz" in refused(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -127,7 +127,7 @@ def test_truncated_parameters(folder, keep):
 
 def test_spoilt_parameters(folder):
     data = bytearray((folder / "params.npz").read_bytes())
-    at = data.index(models.load_params(folder, models.method_of(CONFIG))["net"]["conv_0"]["kernel"].tobytes())
+    at = data.index(model_folders.load_params(folder, model_folders.method_of(CONFIG))["net"]["conv_0"]["kernel"].tobytes())
     data[at + 5] ^= 0xFF
     (folder / "params.npz").write_bytes(data)
     assert "cannot be read as parameters" in refused(folder)
@@ -170,7 +170,7 @@ def test_another_architecture(folder, old, new, name):
 
 def test_another_architecture_by_override(folder):
     with pytest.raises(ValueError, match=r"params\.npz: the parameters are of another architecture"):
-        models.load(folder, ["map.net.features=8"])
+        model_folders.load(folder, ["map.net.features=8"])
 
 
 def test_a_spoilt_config_is_named(folder):
@@ -181,4 +181,4 @@ def test_a_spoilt_config_is_named(folder):
 def test_parameters_for_another_method_are_refused(folder):
     other = dj.Reconstructor(dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=6), learn_penalty=True))
     with pytest.raises(ValueError, match=r"params\.npz: .*of another architecture.*net/conv_"):
-        models.load_params(folder, other)
+        model_folders.load_params(folder, other)

@@ -20,6 +20,7 @@ from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
 
 PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 def method_of(config: Config) -> Reconstructor:
@@ -59,11 +60,29 @@ def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
     return folder
 
 
-def load(folder: str | Path, overrides: Sequence[str] = ()) -> tuple[Reconstructor, Params]:
-    """Read a model folder.
+def models() -> list[str]:
+    """List the names of the models that come with the package; the card of each is ``README.md`` in its folder.
+
+    >>> "brain" in models()
+    True
+    """
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{PARAMS}"))
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a shipped model, for its name; a folder stays what it is (write ``./NAME`` for one of that name).
+
+    >>> find("runs/mine/model").as_posix()
+    'runs/mine/model'
+    """
+    return SHIPPED / name if isinstance(name, str) and name in models() else Path(name)
+
+
+def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Reconstructor, Params]:
+    """Read a model: one that comes with the package, by its name, or a model folder.
 
     Args:
-      folder: of the model.
+      name: one of :func:`models`, or a folder.
       overrides: of its config, as of :func:`~deqjax.config.read_config`: another solver, but not another architecture.
 
     Returns:
@@ -72,20 +91,20 @@ def load(folder: str | Path, overrides: Sequence[str] = ()) -> tuple[Reconstruct
     Raises:
       ValueError: a file is missing or cannot be read, or the parameters are those of another architecture.
     """
-    config = load_config(folder, overrides)
+    config = load_config(name, overrides)
     recon = method_of(config)
     if config.inference is not None:
         recon = recon.replace(solver=config.inference)
-    return recon, load_params(folder, recon)
+    return recon, load_params(name, recon)
 
 
-def load_params(folder: str | Path, recon: Reconstructor) -> Params:
-    """Read the parameters of a model folder for a method.
+def load_params(name: str | Path, recon: Reconstructor) -> Params:
+    """Read the parameters of a model, by name or folder, for a method.
 
     Raises:
       ValueError: there are none, they cannot be read, or they are those of another architecture than the method.
     """
-    path = Path(folder) / PARAMS
+    path = find(name) / PARAMS
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
@@ -95,36 +114,39 @@ def load_params(folder: str | Path, recon: Reconstructor) -> Params:
     expected = {name: leaf.shape for name, leaf in _flatten(params).items()}
     found = {name: array.shape for name, array in stored.items()}
     if expected != found:
-        name = next(iter(dict(expected.items() ^ found.items())))
+        first = next(iter(dict(expected.items() ^ found.items())))
         raise ValueError(
-            f"{path}: the parameters are of another architecture than the config: {name} has shape "
-            f"{found.get(name, 'missing')}, the config makes {expected.get(name, 'none')}"
+            f"{path}: the parameters are of another architecture than the config: {first} has shape "
+            f"{found.get(first, 'missing')}, the config makes {expected.get(first, 'none')}"
         )
     return jax.tree_util.tree_map_with_path(lambda key, _: jnp.asarray(stored[_name(key)]), params)
 
 
-def load_config(folder: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read the config of a model folder, with overrides.
+def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read the config of a model, by name or folder, with overrides.
 
     Raises:
       ValueError: there is none.
     """
-    folder = Path(folder)
+    folder = find(name)
     if not (folder / CONFIG).is_file() or not (folder / PARAMS).is_file():
-        raise ValueError(f"{folder}: not a model folder; it needs {CONFIG} and {PARAMS}")
+        raise ValueError(
+            f"{name}: not a model folder, which needs {CONFIG} and {PARAMS}; the models that come with deqjax are "
+            f"{', '.join(models())}"
+        )
     return read_config(folder / CONFIG, overrides)
 
 
 def reconstruct(
-    kspace: jax.Array, mask: jax.Array, smaps: jax.Array | None = None, *, model: str | Path
+    kspace: jax.Array, mask: jax.Array, smaps: jax.Array | None = None, *, model: str | Path = "brain"
 ) -> tuple[jax.Array, Stats]:
-    """Reconstruct k-space with a model folder, the two-line way in.
+    """Reconstruct k-space with a trained model, the two-line way in.
 
     Args:
       kspace: ([batch,] y, x), or with ``smaps`` ([batch,] coil, y, x), complex.
       mask: broadcasts against (y, x).
       smaps: ([batch,] coil, y, x), for several coils.
-      model: a model folder.
+      model: the name of a model that comes with the package, or a model folder.
 
     Returns:
       The complex image and Stats, as of :class:`~deqjax.Reconstructor`.

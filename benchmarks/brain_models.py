@@ -1,0 +1,123 @@
+"""How good the models are on brain slices: python benchmarks/brain_models.py --val=FOLDER [--train=FOLDER] MODEL ...
+
+Every MODEL (a shipped name, or a folder that train.py left) reconstructs the files of every case, with masks seeded by
+their names, and one table says how well: PSNR and SSIM of volumes, evaluations, the share that converged to the model's
+tolerance, and the observed contraction. ``MODEL@30`` runs its solver for 30 evaluations whatever the residual.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deqjax import model_folders
+from deqjax.data import Augment, crop_image, list_files, read_volume, write_volume
+from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.training import evaluate_file
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+FOUR = ("mask.type=CartesianRandom", "mask.acceleration=4", "mask.center_fraction=0.08")
+EIGHT = ("mask.type=CartesianRandom", "mask.acceleration=8", "mask.center_fraction=0.04")
+NUMBERS = ("PSNR zero-filled", "PSNR", "SSIM zero-filled", "SSIM", "steps", "converged", "contraction")
+
+
+def as_stored(kspace: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return kspace
+
+
+def with_phase(kspace: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lay a random smooth phase of up to 3 radians on every slice."""
+    return np.stack([Augment(phase=3.0)(part, rng) for part in kspace])
+
+
+def transposed(kspace: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return kspace.swapaxes(-1, -2)
+
+
+def odd(kspace: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Crop one or two rows and columns, so that both sizes are odd."""
+    size = tuple(length - 1 - length % 2 for length in kspace.shape[-2:])
+    return fft2c(crop_image(ifft2c(kspace), size))
+
+
+def times(factor: float) -> Change:
+    return lambda kspace, rng: (kspace.astype(complex) * factor).astype(np.complex64)
+
+
+CASES: dict[str, tuple[Sequence[str], float, Change]] = {
+    "4x": (FOUR, 0.0, as_stored),
+    "4x, random phase": (FOUR, 0.0, with_phase),
+    "8x": (EIGHT, 0.0, as_stored),
+    "8x, random phase": (EIGHT, 0.0, with_phase),
+    "8x, 1 % noise": (EIGHT, 0.01, as_stored),
+    "8x, 3 % noise": (EIGHT, 0.03, as_stored),
+    "4x, times 1e-6": (FOUR, 0.0, times(1e-6)),
+    "4x, times 1e6": (FOUR, 0.0, times(1e6)),
+    "4x, transposed": (FOUR, 0.0, transposed),
+    "4x, odd sizes": (FOUR, 0.0, odd),
+}
+"""Name to overrides of the config, noise relative to the scale of the image, and what is done to the full k-space."""
+
+
+def changed_files(files: Sequence[Path], change: Change, folder: Path) -> list[Path]:
+    """Write changed copies of the files under their own names, so that their masks are the same ones."""
+    if change is as_stored:
+        return list(files)
+    copies = []
+    for path in files:
+        rng = np.random.default_rng(list(path.name.encode()))
+        copies.append(write_volume(folder / path.name, change(read_volume(path).kspace, rng)))
+    return copies
+
+
+def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> dict[str, float]:
+    """Reconstruct the files with one model: the mean over them of every number of a volume."""
+    name, _, evaluations = model.partition("@")
+    recon, params = model_folders.load(name)
+    config = model_folders.load_config(name, [*overrides, f"data.noise=[0.0, {noise}]"])
+    if evaluations:
+        recon = recon.replace(solver=replace(recon.solver, max_steps=int(evaluations), rtol=0.0))
+    rows = [evaluate_file(recon, params, path, config).row for path in files]
+    return {key: float(np.mean([float(row[key]) for row in rows])) for key in NUMBERS}
+
+
+def show(results: dict[str, dict[str, dict[str, float]]], console: Console) -> None:
+    for case, models in results.items():
+        table = Table("model", *NUMBERS, title=case, title_justify="left")
+        for model, numbers in models.items():
+            table.add_row(model, *(f"{numbers[key]:.3f}" for key in NUMBERS))
+        console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--val", required=True, help="files, a folder or a glob of fully sampled single-coil volumes")
+    parser.add_argument("--train", default="", help="training files, for the gap between training and validation at 4x")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every number there too")
+    options = parser.parse_args()
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for case in track(options.cases, description="cases"):
+        overrides, noise, change = CASES[case]
+        with tempfile.TemporaryDirectory() as folder:
+            files = changed_files(list_files(options.val), change, Path(folder))
+            results[case] = {model: score(model, files, overrides, noise) for model in options.models}
+    if options.train:
+        files = list_files(options.train)
+        results["4x, training files"] = {model: score(model, files, FOUR, 0.0) for model in options.models}
+    show(results, Console(width=140))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Primal-dual splitting: total variation, wavelets, and whatever else is a sum of magnitudes."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from deqjax.maps.learned import init_positive, positive
+from deqjax.types import MapArgs, Params, Prior
+
+
+@dataclass(frozen=True)
+class PrimalDual:
+    """The minimiser of ``1/2 ||A x - y||^2 + weight ||K x||``, as a fixed point of image and dual variable.
+
+    ``x+ = x - step_size (A^H A x - A^H y + K^H u)``, then ``u+ = P(u + dual_step K (2 x+ - x))`` where P clips
+    magnitudes to ``weight``. With ``dual_step = (1 / step_size - 1/2) / ||K||^2`` it converges for every step size
+    below 2 and ``||A^H A|| <= 1``. The weight is relative to the scale of the data
+    (:class:`deqjax.EnergyScale`), and it can be learned: the implicit gradient reaches it.
+
+    Sources: L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and
+    linear composite terms", J. Optim. Theory Appl. 158:460, 2013, algorithm 3.1 and theorem 3.1; B. C. Vu, Adv.
+    Comput. Math. 38:667, 2013.
+
+    Attributes:
+      prior: K and its norm, for instance ``deqjax.priors.TotalVariation()``.
+      weight: > 0; where it is learned, its first value.
+      learn_weight: train it, as the exponential of a parameter.
+      step_size: of the image, in (0, 2); Anderson reaches 1e-4 in half the steps at 0.5 that it takes at 1.
+
+    >>> import deqjax as dj
+    >>> tv = PrimalDual(dj.priors.TotalVariation(), weight=0.01)
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> image, stats = dj.Reconstructor(tv)({}, A, A.forward(jnp.ones((8, 8), complex)))
+    >>> bool(stats.converged), bool(jnp.allclose(image, 1, atol=1e-3))
+    (True, True)
+    """
+
+    prior: Prior
+    weight: float = 0.005
+    learn_weight: bool = False
+    step_size: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step_size < 2:
+            raise ValueError(f"PrimalDual needs 0 < step_size < 2, not {self.step_size}")
+
+    def init(self, key: jax.Array) -> Params:
+        return init_positive("weight", self.weight, self.learn_weight)
+
+    def start(self, args: MapArgs) -> tuple[jax.Array, jax.Array]:
+        zeros = jax.tree.map(jnp.zeros_like, self.prior.analysis(args.zero_filled))
+        return args.zero_filled, zeros
+
+    def __call__(self, state: tuple[jax.Array, jax.Array], args: MapArgs) -> tuple[jax.Array, jax.Array]:
+        image, dual = state
+        dual_step = (1 / self.step_size - 0.5) / self.prior.norm_squared
+        slope = args.A.normal(image) - args.zero_filled + adjoint(self.prior.analysis, image, dual)
+        moved = image - self.step_size * slope
+        ascent = jax.tree.map(lambda u, c: u + dual_step * c, dual, self.prior.analysis(2 * moved - image))
+        return moved, self.prior.project(ascent, positive(args.params, "weight", self.weight))
+
+    def image(self, state: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return state[0]
+
+
+def adjoint(linear, image: jax.Array, value: jax.Array) -> jax.Array:
+    """Apply the adjoint of a linear function of images, whose transpose JAX knows: ``K^H u = conj(K^T conj(u))``.
+
+    >>> double = lambda x: 2j * x
+    >>> adjoint(double, jnp.ones(1, complex), jnp.ones(1, complex))
+    Array([0.-2.j], dtype=complex64)
+    """
+    (transposed,) = jax.linear_transpose(linear, image)(jax.tree.map(jnp.conj, value))
+    return jnp.conj(transposed)
