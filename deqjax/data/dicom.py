@@ -25,7 +25,7 @@ def write_dicom(
     and dates are empty, and nothing says who the patient is. The folder appears when it is whole.
 
     Raises ValueError for another rank, complex images, more than 65535 rows or columns, sizes that are not positive,
-    a description that is too long, values that are not finite, and for a folder that holds anything;
+    a description that DICOM does not allow, values that are not finite, and for a folder that holds anything;
     ModuleNotFoundError without pydicom.
 
     Source: NEMA PS3 / ISO 12052, "Digital Imaging and Communications in Medicine", PS3.3 sections A.4 and C.8.3.1.
@@ -43,8 +43,8 @@ def write_dicom(
         )
     if len(voxel_size) != 3 or not all(0 < mm < np.inf for mm in voxel_size):
         raise ValueError(f"voxel_size must be three positive millimetres along (slice, y, x); got {voxel_size}")
-    if len(description) > 64:
-        raise ValueError(f"description has {len(description)} characters, DICOM allows 64")
+    if len(description) > 64 or "\\" in description:
+        raise ValueError(f"description has {len(description)} characters, DICOM allows 64, none of them a backslash")
     check_finite(folder, "the image", image)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: exists and is not overwritten; choose a new folder")
@@ -85,6 +85,7 @@ def _slice(
     for empty in ("ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength", "Laterality"):
         setattr(data, empty, None)
     data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", "written without patient data"
+    data.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
     data.Modality, data.Manufacturer, data.ImageType = "MR", "deqjax", ["DERIVED", "SECONDARY", "OTHER"]
     data.ScanningSequence, data.SequenceVariant, data.MRAcquisitionType = "RM", "NONE", "2D"
     data.SeriesNumber, data.InstanceNumber = 1, number + 1

@@ -38,12 +38,12 @@ def test_an_empty_image_and_a_single_one(tmp_path):
 
 
 def test_geometry_and_identifiers(tmp_path):
-    paths = write_dicom(tmp_path / "new" / "a", IMAGE, VOXEL, description="ours")
+    paths = write_dicom(tmp_path / "new" / "a", IMAGE, VOXEL, description="unsere Köpfe")
     files = [pydicom.dcmread(path) for path in paths]
     first = files[0]
     assert (first.Rows, first.Columns, first.BitsAllocated, first.Modality) == (7, 5, 16, "MR")
     assert [float(mm) for mm in first.PixelSpacing] == pytest.approx([0.6875, 1 / 3])
-    assert (first.SliceThickness, first.SpacingBetweenSlices, first.SeriesDescription) == (4, 4, "ours")
+    assert (first.SliceThickness, first.SpacingBetweenSlices, first.SeriesDescription) == (4, 4, "unsere Köpfe")
     assert first.SOPClassUID == first.file_meta.MediaStorageSOPClassUID == pydicom.uid.MRImageStorage
     assert list(first.ImageType)[:2] == ["DERIVED", "SECONDARY"]
     assert [f.InstanceNumber for f in files] == [1, 2, 3]
@@ -78,6 +78,7 @@ def test_nothing_says_who_the_patient_is(tmp_path):
         (IMAGE * np.nan, {}, "NaN or infinity in the image"),
         (IMAGE, {"voxel_size": (1.0, -1.0, 1.0)}, "voxel_size must be three positive"),
         (IMAGE, {"description": "x" * 65}, "description has 65 characters"),
+        (IMAGE, {"description": "a\\b"}, "none of them a backslash"),
     ],
 )
 def test_bad_input(tmp_path, image, options, message):

@@ -1,0 +1,46 @@
+"""Masks in their smallest form, masks found in k-space, and ranges of slices."""
+
+import numpy as np
+import pytest
+
+from deqjax.data.scan import find_mask, shared_mask, slice_range
+
+LINES = np.array([True, False, True, True])
+ROWS = np.array([True, True, False])
+
+
+@pytest.mark.parametrize(
+    ("sampled", "expected"),
+    [
+        (np.ones((2, 3, 4), bool), None),
+        (np.broadcast_to(LINES, (2, 3, 4)), LINES[None]),
+        (np.broadcast_to(ROWS[:, None], (2, 3, 4)), np.broadcast_to(ROWS[:, None], (3, 4))),
+        (np.stack([LINES[None], ~LINES[None]]), np.stack([LINES[None], ~LINES[None]])),
+        (np.stack([np.outer(ROWS, LINES), np.outer(~ROWS, LINES)]), "as it is"),
+        (np.stack([np.zeros((3, 4), bool), np.broadcast_to(LINES, (3, 4))]), LINES[None]),
+        (np.stack([np.zeros((3, 4), bool), np.ones((3, 4), bool)]), None),
+    ],
+)
+def test_shared_mask_is_the_smallest_that_says_the_same(sampled, expected):
+    mask = shared_mask(sampled)
+    if expected is None:
+        assert mask is None
+    else:
+        np.testing.assert_array_equal(mask, sampled if isinstance(expected, str) else expected)
+        assert mask.dtype == np.float32
+
+
+@pytest.mark.parametrize("coils", [(), (2,)])
+def test_find_mask_takes_rows_and_lines(coils):
+    kspace = np.ones((2, *coils, 3, 4), np.complex64) * LINES
+    np.testing.assert_array_equal(find_mask(kspace), LINES[None])
+    np.testing.assert_array_equal(find_mask(kspace * ROWS[:, None]), np.outer(ROWS, LINES))
+    kspace[0, ..., 1, 2] = 0  # one value that happens to be zero
+    np.testing.assert_array_equal(find_mask(kspace), LINES[None])
+    assert find_mask(np.zeros_like(kspace)) is None
+
+
+@pytest.mark.parametrize("slices", [(-1, 2), (2, 1), (0, 5), (5, 5)])
+def test_slices_that_are_not_there(slices):
+    with pytest.raises(ValueError, match=rf"file: no slices {slices[0]} to {slices[1]}; it has 5, counted from 0"):
+        slice_range("file", slices, 5)
