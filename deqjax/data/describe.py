@@ -15,7 +15,11 @@ def describe(scan: Scan) -> str:
     slices, coils = scan.kspace.shape[0], scan.kspace.shape[1] if scan.kspace.ndim == 4 else 1
     y, x = scan.kspace.shape[-2:]
     parts = [f"{slices} slice{'s' * (slices != 1)}", f"{coils} coil{'s' * (coils != 1)}", f"{y} x {x}"]
-    parts.append("all sampled" if scan.mask is None else f"{scan.mask.mean():.0%} sampled".replace("%", " %"))
+    left, right = scan.padding or (0, x)
+    if scan.mask is None and right - left < x:
+        parts.append(f"columns {left} to {right - 1} all sampled")
+    else:
+        parts.append("all sampled" if scan.mask is None else f"{scan.mask.mean():.0%} sampled".replace("%", " %"))
     if scan.voxel_size is not None:
         parts.append(" x ".join(f"{mm:.3g}" for mm in scan.voxel_size) + " mm")
     parts += [f"with {name}" for name in ("target", "smaps") if getattr(scan, name) is not None]

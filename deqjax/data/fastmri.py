@@ -50,8 +50,12 @@ def read_volume(path: str | Path, slices: tuple[int, int] | None = None) -> Scan
 
 
 def read_kspace(path: str | Path, index: int) -> np.ndarray:
-    """Read the k-space of one slice, and nothing else of the file; errors as of `read_slice`."""
-    with open_kspace(path) as (_, kspace):
+    """Read the fully sampled k-space of one slice, and nothing else of the file; errors as of `read_slice`."""
+    with open_kspace(path) as (file, kspace):
+        if "mask" in file:
+            raise ValueError(
+                f"{path}: undersampled, it stores a mask; give fully sampled files, or evaluate it as it is"
+            )
         return _load(Path(path), kspace, index, index, index)
 
 

@@ -29,7 +29,8 @@ def read_ismrmrd(
     file, the slice fastest; ``attrs["frames"]`` lists them. Lines measured more than once (averages, segments) are
     averaged. With partitions (``kspace_encode_step_2``) the scan is 3-D: it is transformed along the readout, so that
     ``slice`` is the position along it, frame by frame, y is the partition and x the line. The mask says what was
-    measured, None where all was. Noise, navigators and the like are left out, and calibration lines too unless the
+    measured, None where all was; lines that are missing evenly at both edges, of a lower phase resolution, are left to
+    ``padding``. Noise, navigators and the like are left out, and calibration lines too unless the
     header calls them embedded. ``remove_oversampling`` keeps the field of view of ``reconSpace`` along the readout.
     ``slices=(first, last)`` reads no other acquisition, both included.
 
@@ -73,7 +74,7 @@ def read_ismrmrd(
         voxel_size = voxel_size[0 if partitions > 1 else 2], voxel_size[2 if partitions > 1 else 0], voxel_size[1]
     return Scan(
         kspace=np.ascontiguousarray(kspace[:, 0] if plan.coils == 1 else kspace),
-        mask=shared_mask(sampled),
+        mask=None if _only_padded(sampled, plan.encoding.padding) else shared_mask(sampled),
         padding=plan.encoding.padding,
         crop=(min(plan.encoding.pixels(2 if partitions > 1 else 0), y), plan.encoding.pixels(1)),
         attrs={"frames": [dict(zip(FRAME, map(int, plan.frames[number]))) for number in frames]},
@@ -91,6 +92,13 @@ def ismrmrd_shape(path: str | Path) -> tuple[int, ...]:
     x, y, z = plan.encoding.encoded
     coils = (plan.coils,) if plan.coils > 1 else ()
     return (len(plan.frames) * x, *coils, z, y) if z > 1 else (len(plan.frames), *coils, x, y)
+
+
+def _only_padded(sampled: np.ndarray, padding: tuple[int, int] | None) -> bool:
+    """Whether all was sampled but for lines that are missing evenly at both edges, which makes larger pixels only."""
+    left, right = padding or (0, sampled.shape[-1])
+    even = abs(left - (sampled.shape[-1] - right)) <= 1
+    return even and shared_mask(sampled[..., left:right]) is None
 
 
 class _Plan(NamedTuple):

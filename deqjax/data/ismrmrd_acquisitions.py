@@ -17,8 +17,9 @@ BLOCK = 64
 def read_noise(path: str | Path) -> np.ndarray:
     """Read the noise measurements of an ISMRMRD file: (coil, sample) complex64, readout after readout.
 
-    For prewhitening: their covariance is ``noise noise^H / samples``, at the bandwidth of the noise scan. Raises
-    ValueError, which names the file, where there are none, and where their coils change.
+    For ``deqjax.physics.prewhiten(kspace, noise)``: the covariance of the coils is ``noise noise^H / samples``, at the
+    bandwidth of the noise scan. Raises ValueError, which names the file, where there are none, and where their coils
+    change.
 
     Source: as of `read_ismrmrd`; flag ``ACQ_IS_NOISE_MEASUREMENT``.
 

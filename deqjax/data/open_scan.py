@@ -56,7 +56,9 @@ def scan_shape(path: str | Path) -> tuple[int, ...]:
 
 
 def read_kspace(path: str | Path, index: int) -> np.ndarray:
-    """K-space ([coil,] y, x) of one slice, and as little else of the file as its format allows; errors as `open_scan`.
+    """Fully sampled k-space ([coil,] y, x) of one slice, and as little else of the file as its format allows.
+
+    Raises ValueError as `open_scan` does, and for a file that is undersampled, from which nothing can be learned here.
 
     >>> import tempfile
     >>> from deqjax.data import write_bart
@@ -64,7 +66,12 @@ def read_kspace(path: str | Path, index: int) -> np.ndarray:
     (5, 8, 6)
     """
     read = _recognise(path).read
-    return read_fastmri_kspace(path, index) if read is read_volume else read(path, (index, index)).kspace[0]
+    if read is read_volume:
+        return read_fastmri_kspace(path, index)
+    scan = read(path, (index, index))
+    if scan.mask is not None:
+        raise ValueError(f"{path}: slice {index} is undersampled; give fully sampled files, or evaluate it as it is")
+    return scan.kspace[0]
 
 
 class _Format(NamedTuple):

@@ -73,7 +73,10 @@ class Slices:
         return len(self.index)
 
     def example(self, i: int) -> np.ndarray:
-        """Fully sampled k-space (y, x) or (coil, y, x) of slice ``i`` of the index, complex64 and read-only."""
+        """Fully sampled k-space (y, x) or (coil, y, x) of slice ``i`` of the index, complex64 and read-only.
+
+        Raises ValueError for a slice that is not there, a bad file, and one that is undersampled.
+        """
         if not 0 <= i < len(self.index):
             raise ValueError(f"no slice {i}: there are {len(self.index)}, counted from 0")
         with self._lock:

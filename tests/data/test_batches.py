@@ -180,3 +180,18 @@ def test_slices_of_files_of_any_format(tmp_path):
     assert len(slices) == 8
     for i in range(8):
         np.testing.assert_array_equal(slices.example(i), kspace[1 + i % 2])
+
+
+def test_undersampled_files_are_no_training_data(tmp_path):
+    kspace = phantom_volume(0, (2, 16, 16)).kspace
+    mask = MASK((16, 16), 0)
+    files = [
+        write_volume(tmp_path / "a.h5", kspace, mask=mask),
+        write_ismrmrd(tmp_path / "b.h5", kspace, mask),
+        write_bart(tmp_path / "c", kspace * mask),
+        write_npz(tmp_path / "d.npz", kspace, mask=mask),
+    ]
+    slices = Slices(files)
+    for i, path in enumerate(files):
+        with pytest.raises(ValueError, match=rf"{path.name}: .*undersampled.*give fully sampled files"):
+            slices.example(2 * i)

@@ -1,10 +1,12 @@
 """Reading ISMRMRD: where lines go, what is left out, what is averaged, and every refusal."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
 
-from deqjax.data import phantom_volume, read_ismrmrd, read_noise, write_ismrmrd
+from deqjax.data import describe, phantom_volume, read_ismrmrd, read_noise, write_ismrmrd
 from deqjax.data.fourier import ifft1c, ifft2c
 from deqjax.data.ismrmrd import ismrmrd_shape
 from deqjax.data.ismrmrd_header import make_xml
@@ -324,3 +326,27 @@ def test_a_group_of_another_name(tmp_path):
     with h5py.File(path, "r+") as file:
         file.move("scan_2", "dataset")
     assert read_ismrmrd(path).kspace.shape == (1, 2, 8, 6)
+
+
+def limits(first, last, centre):
+    return lambda xml: re.sub(
+        r"(<kspace_encoding_step_1>).*(</kspace_encoding_step_1>)",
+        rf"\g<1><minimum>{first}</minimum><maximum>{last}</maximum><center>{centre}</center>\g<2>",
+        xml,
+    )
+
+
+def test_a_lower_phase_resolution_is_padding_and_partial_fourier_a_mask(tmp_path):
+    values = noise(6, 2, 8)
+    lines = [line(v, n) for n, v in enumerate(values)]
+    scan = read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 10, 1), limits(0, 5, 3)))
+    assert (scan.mask, scan.padding) == (None, (2, 8))
+    np.testing.assert_array_equal(scan.kspace[0, :, :, 2:8], values.transpose(1, 2, 0))
+    assert not scan.kspace[..., [0, 1, 8, 9]].any()
+    assert describe(scan) == "a.h5, ISMRMRD HDF5: 1 slice, 2 coils, 8 x 10, columns 2 to 7 all sampled, 1 x 1 x 1 mm"
+    scan = read_ismrmrd(
+        write_raw(tmp_path / "b.h5", lines, (8, 8, 1), limits(0, 5, 2))
+    )  # two lines left out on one side
+    np.testing.assert_array_equal(scan.mask, [[0, 0, 1, 1, 1, 1, 1, 1]])
+    scan = read_ismrmrd(write_raw(tmp_path / "c.h5", lines[:3] + lines[4:], (8, 10, 1), limits(0, 5, 3)))
+    np.testing.assert_array_equal(scan.mask, [[0, 0, 1, 1, 1, 0, 1, 1, 0, 0]])
