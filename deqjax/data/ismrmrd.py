@@ -1,18 +1,15 @@
 """Reading Cartesian k-space from ISMRMRD files."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from deqjax.data.fourier import fft1c, ifft1c
-from deqjax.data.ismrmrd_acquisitions import count_coils, open_acquisitions, samples_of
+from deqjax.data.ismrmrd_acquisitions import open_acquisitions, samples_of
 from deqjax.data.ismrmrd_header import Encoding
-from deqjax.data.ismrmrd_layout import CALIBRATION, NO_IMAGE, REVERSE, has_flag
+from deqjax.data.ismrmrd_plan import FRAME, Plan, plan_frames
 from deqjax.data.scan import Scan, shared_mask, slice_range
-
-FRAME = ("set", "repetition", "phase", "contrast", "slice")
 
 
 def read_ismrmrd(
@@ -47,7 +44,7 @@ def read_ismrmrd(
     (2, 5, 8, 6)
     """
     with open_acquisitions(path) as (data, encodings):
-        plan = _plan(path, data, encodings, encoding)
+        plan = plan_frames(path, data, encodings, encoding)
         rows, partitions = plan.encoding.encoded[0], plan.encoding.encoded[2]
         keep = plan.encoding.pixels(0) if remove_oversampling else rows
         per_frame = keep if partitions > 1 else 1
@@ -88,7 +85,7 @@ def read_ismrmrd(
 def ismrmrd_shape(path: str | Path) -> tuple[int, ...]:
     """Shape (slice, [coil,] y, x) of what `read_ismrmrd` reads, from the headers."""
     with open_acquisitions(path) as (data, encodings):
-        plan = _plan(path, data, encodings, None)
+        plan = plan_frames(path, data, encodings, None)
     x, y, z = plan.encoding.encoded
     coils = (plan.coils,) if plan.coils > 1 else ()
     return (len(plan.frames) * x, *coils, z, y) if z > 1 else (len(plan.frames), *coils, x, y)
@@ -101,50 +98,7 @@ def _only_padded(sampled: np.ndarray, padding: tuple[int, int] | None) -> bool:
     return even and shared_mask(sampled[..., left:right]) is None
 
 
-class _Plan(NamedTuple):
-    encoding: Encoding
-    heads: np.ndarray
-    chosen: np.ndarray
-    """Numbers of the acquisitions that are image."""
-    frames: np.ndarray
-    """(frame, 5): the counters FRAME of every frame."""
-    frame_of: np.ndarray
-    """Frame of each of the chosen."""
-    coils: int
-
-
-def _plan(path: str | Path, data: h5py.Dataset, encodings: list[Encoding], wanted: int | None) -> _Plan:
-    heads = data.fields("head")[:]
-    flags, space = heads["flags"], heads["encoding_space_ref"]
-    embedded = np.array([encoding.calibration == "embedded" for encoding in encodings] or [False])
-    calibration = has_flag(flags, CALIBRATION) & ~embedded[np.minimum(space, len(embedded) - 1)]
-    image = ~has_flag(flags, *NO_IMAGE) & ~calibration
-    used = sorted(set(space[image].tolist()))
-    if not used:
-        raise ValueError(f"{path}: none of {len(heads)} acquisitions is of an image; give the measurement itself")
-    names = ", ".join(f"{n}: {encodings[n] if n < len(encodings) else 'not in the header'}" for n in used)
-    if wanted is None and len(used) > 1:
-        raise ValueError(f"{path}: {len(used)} encodings in use ({names}); choose one, read_ismrmrd(path, encoding=0)")
-    number = used[0] if wanted is None else wanted
-    if number not in used or number >= len(encodings):
-        raise ValueError(f"{path}: no acquisitions of encoding {number}, or no header of it; in use are {names}")
-    encoding = encodings[number]
-    if encoding.trajectory != "cartesian":
-        raise ValueError(
-            f"{path}: trajectory '{encoding.trajectory}', only 'cartesian' is read; grid it first, or reconstruct it "
-            "with physics.NonCartesian"
-        )
-    chosen = np.flatnonzero(image & (space == number))
-    if has_flag(flags[chosen], REVERSE).any():
-        raise ValueError(f"{path}: readouts in both directions; correct their phase and write them in one direction")
-    counters = np.stack([heads["idx"][name][chosen] for name in FRAME], axis=1)
-    frames, frame_of = np.unique(counters, axis=0, return_inverse=True)
-    return _Plan(encoding, heads, chosen, frames, frame_of.reshape(-1), count_coils(path, heads, chosen))
-
-
-def _read(
-    path: str | Path, data: h5py.Dataset, plan: _Plan, frames: range
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read(path: str | Path, data: h5py.Dataset, plan: Plan, frames: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """K-space (frame, coil, z, y, x), which lines (frame, z, x) and which rows (y,) were measured."""
     columns, partitions = plan.encoding.encoded[1], plan.encoding.encoded[2]
     rows = plan.encoding.encoded[0]

@@ -1,19 +1,12 @@
 """NumPy's ``.npz``: k-space, and what else there is, under plain names."""
 
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from deqjax.data.npz_archive import Stored, read_array, stored_arrays
 from deqjax.data.scan import Scan, slice_range
 from deqjax.data.whole_file import check_finite, whole_file
-
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError)
-"""What reading a damaged archive can raise."""
 
 KEYS = ("kspace", "mask", "smaps", "target")
 
@@ -38,9 +31,9 @@ def read_npz(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     path = Path(path)
     shape = npz_shape(path)
     first, last = slice_range(path, slices, shape[0])
-    stored = _stored(path)
+    stored = stored_arrays(path)
     arrays = {
-        key: _read(path, key, (first, last) if _sliced(key, stored[key], shape) else None)
+        key: read_array(path, key, (first, last) if _sliced(key, stored[key], shape) else None)
         for key in KEYS
         if key in stored
     }
@@ -83,11 +76,10 @@ def write_npz(
     if path.suffix != ".npz":
         raise ValueError(f"{path}: the name must end with .npz")
     arrays = {key: values for key, values in zip(KEYS, (kspace, mask, smaps, target)) if values is not None}
-    shape = _check(path, {key: (values.shape, values.dtype) for key, values in arrays.items()})
+    _check(path, {key: (values.shape, values.dtype) for key, values in arrays.items()})
     for key, values in arrays.items():
         check_finite(path, key, values)
         arrays[key] = values.astype(np.complex64 if key in ("kspace", "smaps") else np.float32)
-    assert len(shape) in (3, 4)
     with whole_file(path, overwrite) as beside:
         np.savez(beside, **arrays)  # type: ignore[arg-type]
     return path
@@ -95,10 +87,7 @@ def write_npz(
 
 def npz_shape(path: str | Path) -> tuple[int, ...]:
     """Shape (slice, [coil,] y, x) of what `read_npz` reads, from the headers; errors as of `read_npz`."""
-    return _check(path, _stored(path))
-
-
-Stored = dict[str, tuple[tuple[int, ...], np.dtype]]
+    return _check(path, stored_arrays(path))
 
 
 def _check(path: str | Path, stored: Stored) -> tuple[int, ...]:
@@ -139,47 +128,3 @@ def _sliced(key: str, stored: tuple[tuple[int, ...], np.dtype], shape: tuple[int
     """Whether the first axis of an array counts slices."""
     found = stored[0]
     return len(found) == {"kspace": len(shape), "mask": 3, "smaps": 4, "target": 3}[key]
-
-
-def _stored(path: str | Path) -> Stored:
-    """Shape and type of every array of the archive."""
-    with _open(path) as archive:
-        found = {}
-        for name in archive.namelist():
-            if name.endswith(".npy"):
-                with archive.open(name) as member:
-                    shape, _, dtype = _header(member)
-                found[name.removesuffix(".npy")] = (shape, dtype)
-        return found
-
-
-def _read(path: Path, key: str, slices: tuple[int, int] | None) -> np.ndarray:
-    """An array, or these entries of its first axis, of which no other is kept."""
-    with _open(path) as archive, archive.open(key + ".npy") as member:
-        shape, fortran, dtype = _header(member)
-        if slices is None or fortran:
-            member.seek(0)
-            whole = np.lib.format.read_array(member, allow_pickle=False)
-            return whole if slices is None else whole[slices[0] : slices[1] + 1]
-        step = int(np.prod(shape[1:])) * dtype.itemsize
-        member.seek(slices[0] * step, 1)
-        count = slices[1] + 1 - slices[0]
-        return np.frombuffer(member.read(count * step), dtype).reshape(count, *shape[1:])
-
-
-@contextmanager
-def _open(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive; every failure while it is open is a ValueError that names the file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; check the path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except DAMAGE as error:
-        raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
-
-
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(member)
