@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from deqjax import models
+from deqjax import model_folders
 from deqjax.config import Config, read_config
 from deqjax.data import list_files, write_phantoms, write_submission
 from deqjax.report import code, comparison, convergence, html_table, metrics_table, picture, write_csv, write_page
@@ -23,8 +23,8 @@ from deqjax.training.evaluate import Volume, evaluate_file
 
 def evaluate(model: Path, out: Path, data: str = "", overrides: list[str] = []) -> list[Volume]:  # noqa: B006
     """Evaluate a model folder and write everything to ``out``, which must not exist or be empty."""
-    recon, params = models.load(model, overrides)
-    config = models.load_config(model, overrides)
+    recon, params = model_folders.load(model, overrides)
+    config = model_folders.load_config(model, overrides)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds other results; choose another --out")
     files = list_files(data) if data else validation_files(config)

@@ -32,7 +32,11 @@ def compiled_memory(size: int, layers: int, features: int, steps: int) -> int:
 
 
 def peak_memory(size: int, layers: int, features: int, steps: int) -> int:
-    """The most bytes that a process of its own held while it computed the gradient twice; the libraries are in it."""
+    """The most bytes that a process of its own held; the libraries are in it.
+
+    It computes the gradient as often as makes 400 steps, so that the allocator has had as many turns for few steps a
+    gradient as for many.
+    """
     options = {"size": size, "layers": layers, "features": features, "steps": steps}
     command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -40,7 +44,7 @@ def peak_memory(size: int, layers: int, features: int, steps: int) -> int:
 
 def own_peak_memory(size: int, layers: int, features: int, steps: int) -> int:
     gradient, args = loss_gradient(size, layers, features, steps)
-    for _ in range(2):
+    for _ in range(max(2, 400 // steps)):
         jax.block_until_ready(gradient(*args))
     status = Path("/proc/self/status")
     if status.exists():  # Linux: ru_maxrss would count what the parent held when it started this process

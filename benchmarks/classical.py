@@ -1,0 +1,159 @@
+"""Classical reconstruction beside sigpy: python benchmarks/classical.py CASE.py [FILE.h5 ...] [--picture OUT.png]
+
+On the case of a Python file with ``sense_case()``, and on measured multi-coil files undersampled by a Poisson disc:
+ESPIRiT; then total variation and l1-wavelet with the objective, the weight and 100 iterations of sigpy. deqjax is given
+as many evaluations as it needs to reach sigpy's final objective, and the seconds of both are compared. Both take turns.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sigpy.mri as mr
+from rich.console import Console
+from rich.table import Table
+
+import deqjax as dj
+from deqjax.data import read_volume
+from deqjax.types import Prior
+
+STEPS = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300)
+ITERATIONS = 100
+PRIORS: dict[str, tuple[Prior, Callable[..., Any]]] = {
+    "total variation": (dj.priors.TotalVariation(isotropic=False), mr.app.TotalVariationRecon),
+    "l1-wavelet": (dj.priors.Wavelet(moments=4, levels=5), mr.app.L1WaveletRecon),
+}
+
+
+def cases(generator: str, files: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Name to image, smaps, mask and kspace, scaled so that the largest sample of the zero-filled image is near 1."""
+    spec = importlib.util.spec_from_file_location("sense_case", generator)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = {"phantom, 8 coils": module.sense_case()}
+    for path in files:
+        kspace = read_volume(path, (0, 0)).kspace[0]
+        kspace = kspace / np.abs(dj.physics.rss(dj.physics.ifft2c(jnp.asarray(kspace)))).max()
+        smaps = np.asarray(dj.physics.espirit(jnp.asarray(kspace), 24 / max(kspace.shape[-2:])))
+        mask = np.abs(mr.poisson(kspace.shape[-2:], 4, calib=(24, 24), seed=0, dtype=np.float32))
+        image = np.asarray(dj.physics.combine_coils(dj.physics.ifft2c(jnp.asarray(kspace)), jnp.asarray(smaps)))
+        found[Path(path).stem] = {"image": image, "smaps": smaps, "mask": mask, "kspace": kspace * mask, "full": kspace}
+    return found
+
+
+def objective(prior: Prior, weight: float, A: dj.physics.Sense, kspace: jax.Array, image: np.ndarray) -> float:
+    misfit = A.forward(jnp.asarray(image)) - kspace
+    return float(0.5 * jnp.sum(jnp.abs(misfit) ** 2) + weight * prior.value(jnp.asarray(image)))
+
+
+def seconds(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """The median of some calls, after one that is not counted, and what the last gave."""
+    times, result = [], call()
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), result
+
+
+def compare(name: str, case: dict[str, np.ndarray], weight: float, repeats: int) -> dict[str, Any]:
+    """One prior on one case: sigpy's iterations, and the evaluations that reach its objective."""
+    prior, app = PRIORS[name]
+    smaps, kspace = jnp.asarray(case["smaps"]), jnp.asarray(case["kspace"])
+    A = dj.physics.Sense(smaps, jnp.asarray(case["mask"]))
+    scale = float(dj.EnergyScale()(A.adjoint(kspace)).scale[0, 0])
+    params = {"log_weight": jnp.log(weight / scale)}  # the weight of deqjax is relative to the scale of the data
+
+    def theirs(iterations: int) -> np.ndarray:
+        return app(case["kspace"], case["smaps"], lamda=weight, max_iter=iterations, show_pbar=False).run()
+
+    def ours(steps: int) -> jax.Array:
+        solver = dj.solvers.Anderson(max_steps=steps + 1, rtol=0.0)
+        recon = dj.Reconstructor(dj.maps.PrimalDual(prior, learn_weight=True), solver)
+        return jax.block_until_ready(recon(params, A, kspace)[0])
+
+    value = lambda image: objective(prior, weight, A, kspace, np.asarray(image))
+    sigpy_seconds, sigpy_image = seconds(lambda: theirs(ITERATIONS), repeats)
+    goal = value(sigpy_image)
+    curve, reached = [], None
+    for steps in STEPS:
+        took, image = seconds(lambda steps=steps: ours(steps), repeats)
+        curve.append((took, value(image)))
+        if curve[-1][1] <= goal and reached is None:
+            reached = steps, took, np.asarray(image)
+    theirs_curve = [(sigpy_seconds * n / ITERATIONS, value(theirs(n))) for n in (5, 10, 20, 40, 70, 100)]
+    psnr = lambda image: float(dj.metrics.psnr(jnp.abs(jnp.asarray(image)), jnp.abs(jnp.asarray(case["image"]))))
+    return {
+        "goal": goal,
+        "sigpy seconds": sigpy_seconds,
+        "sigpy PSNR": psnr(sigpy_image),
+        "evaluations": reached[0] if reached else None,
+        "seconds": reached[1] if reached else None,
+        "PSNR": psnr(reached[2]) if reached else None,
+        "curves": {"deqjax": curve, "sigpy": theirs_curve},
+    }
+
+
+def compare_espirit(kspace: np.ndarray, repeats: int) -> tuple[float, float]:
+    """Seconds of ESPIRiT on a calibration square of 24 lines, here and in sigpy."""
+    side = kspace.shape[-1]
+    ours, _ = seconds(lambda: jax.block_until_ready(dj.physics.espirit(jnp.asarray(kspace), 24 / side)), repeats)
+    theirs, _ = seconds(lambda: mr.app.EspiritCalib(kspace, crop=0.95, show_pbar=False).run(), repeats)
+    return ours, theirs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("generator", help="a Python file with sense_case()")
+    parser.add_argument("files", nargs="*", help="fully sampled multi-coil files")
+    parser.add_argument("--weight", type=float, default=0.005)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--picture", type=Path, metavar="OUT", help="draw the objective curves")
+    options = parser.parse_args()
+    console, curves = Console(width=120), {}
+    table = Table("case", "work", "sigpy (s)", "deqjax (s)", "sigpy / deqjax", "evaluations", "sigpy dB", "deqjax dB")
+    for case_name, case in cases(options.generator, options.files).items():
+        if case["kspace"].shape[-1] == case["kspace"].shape[-2]:
+            ours, theirs = compare_espirit(case.get("full", case["kspace"]), options.repeats)
+            table.add_row(case_name, "ESPIRiT", f"{theirs:.2f}", f"{ours:.2f}", f"{theirs / ours:.1f}")
+        for name in PRIORS:
+            row = compare(name, case, options.weight, options.repeats)
+            curves[case_name, name] = row["curves"]
+            reached = row["seconds"] is not None
+            ours_cells = (
+                [f"{row['seconds']:.2f}", f"{row['sigpy seconds'] / row['seconds']:.1f}", str(row["evaluations"])]
+                if reached
+                else ["-", "-", f"> {STEPS[-1]}"]
+            )
+            decibels = [f"{row['sigpy PSNR']:.2f}", f"{row['PSNR']:.2f}" if reached else "-"]
+            table.add_row(case_name, name, f"{row['sigpy seconds']:.2f}", *ours_cells, *decibels)
+    console.print(table)
+    if options.picture:
+        draw(curves, options.picture)
+
+
+def draw(curves: dict[tuple[str, str], dict[str, list[tuple[float, float]]]], path: Path) -> None:
+    """Objective above the least that was found, over seconds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(curves), 3.2), layout="constrained")
+    for axes, (title, sides) in zip(np.atleast_1d(figure.subplots(1, len(curves))), curves.items()):
+        least = min(value for points in sides.values() for _, value in points)
+        for side, points in sides.items():
+            axes.loglog([t for t, _ in points], [value / least - 1 + 1e-6 for _, value in points], "o-", label=side)
+        axes.set(title=", ".join(title), xlabel="seconds", ylabel="objective over the least, minus 1")
+        axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
