@@ -1,11 +1,14 @@
 """How much a forward model can amplify."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from deqjax.types import ForwardModel
 
 
+@partial(jax.jit, static_argnames=("shape", "steps"))
 def largest_eigenvalue(A: ForwardModel, key: jax.Array, shape: tuple[int, int], steps: int = 30) -> jax.Array:
     """Find the largest eigenvalue of ``A^H A`` by power iteration: ``x <- A^H A x / ||A^H A x||``.
 

@@ -1,5 +1,7 @@
 """The side of k-space that was left out, made up from the other: an image is real but for a smooth phase."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,8 +66,11 @@ def pocs(kspace: jax.Array, mask: np.ndarray, steps: int = 10) -> jax.Array:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     sampled, _, phase = _prepare(kspace, mask)
-    measured = sampled * kspace
+    return _project(sampled * kspace, sampled, phase, steps)
 
+
+@partial(jax.jit, static_argnames="steps")
+def _project(measured: jax.Array, sampled: jax.Array, phase: jax.Array, steps: int) -> jax.Array:
     def step(completed: jax.Array, _: None) -> tuple[jax.Array, None]:
         return jnp.where(sampled > 0, measured, fft2c(phase * jnp.abs(ifft2c(completed)))), None
 

@@ -1,0 +1,159 @@
+"""NonCartesian: adjoints, agreement with the written-out sum, the grid and the Toeplitz form, and what it refuses."""
+
+import builtins
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import deqjax as dj
+from deqjax.masks import radial_density, radial_trajectory
+from deqjax.physics import NonCartesian, Sense, largest_eigenvalue, toeplitz_spectrum
+
+CASES = [
+    ((7, 10), 3),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (((8, 10), 1), ((7, 9), 1), ((8, 9), 3))),
+]
+
+
+@pytest.fixture
+def finufft() -> None:
+    pytest.importorskip("jax_finufft")
+
+
+def random_complex(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), complex)
+
+
+def gap_of(A: NonCartesian, image: jax.Array) -> tuple[float, jax.Array]:
+    """What ``dot_product_gap`` measures, with NumPy's random numbers: JAX's take a second to compile. And A x."""
+    run = jax.jit(lambda A, x, y: (A.forward(x), A.adjoint(y), A.normal(x), A.adjoint(A.forward(x))))
+    kspace = random_complex(jax.eval_shape(A.forward, image).shape, 1)
+    measured, spread, normal, twice = run(A, image, kspace)
+    gap = abs(np.vdot(measured, kspace) - np.vdot(image, spread))
+    scale = np.linalg.norm(measured) * np.linalg.norm(kspace)
+    return max(gap / scale, np.linalg.norm(normal - twice) / np.linalg.norm(image)), measured
+
+
+def maps(*shape: int) -> jax.Array:
+    smaps = random_complex(shape, 6)
+    return smaps / jnp.sqrt(jnp.sum(jnp.abs(smaps) ** 2, axis=-3, keepdims=True))
+
+
+def spokes(size: tuple[int, int], number: int = 12) -> tuple[jax.Array, jax.Array]:
+    trajectory = radial_trajectory(size, number)
+    return jnp.asarray(trajectory), jnp.asarray(radial_density(trajectory))
+
+
+def grid(size: tuple[int, int]) -> jax.Array:
+    rows, columns = (np.arange(n) - n // 2 for n in size)
+    return jnp.asarray(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1), float)
+
+
+@pytest.mark.parametrize(("size", "batch"), CASES)
+def test_adjoint_and_normal(finufft: None, size: tuple[int, int], batch: int) -> None:
+    trajectory, density = spokes(size)
+    spectrum = toeplitz_spectrum(trajectory, density, size)
+    assert spectrum.shape == (2 * size[0], 2 * size[1])
+    image = random_complex((batch, *size))
+
+    @jax.jit
+    def back(A: NonCartesian) -> jax.Array:
+        solved = A.regularised_inverse(image, 0.5, 30)
+        return A.normal(solved) + 0.5 * solved
+
+    smaps = maps(batch, 2, *size)
+    for A in (NonCartesian(trajectory, smaps, density), NonCartesian(trajectory, smaps[0], density, spectrum)):
+        gap, measured = gap_of(A, image)
+        assert gap < 1e-5
+        np.testing.assert_allclose(back(A), image, atol=1e-3)
+        alone = NonCartesian(trajectory, A.smaps if A.smaps.ndim == 3 else A.smaps[-1], density).forward(image[-1])
+        np.testing.assert_allclose(measured[-1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(7, 10), pytest.param((8, 9), marks=pytest.mark.slow)])
+def test_forward_is_the_sum_written_out_and_on_the_grid_it_is_sense(finufft: None, size: tuple[int, int]) -> None:
+    trajectory, density = spokes(size, 5)
+    smaps, image = maps(2, *size), random_complex(size)
+    ky, kx = np.asarray(trajectory, np.float64).reshape(-1, 2).T
+    ry, rx = ((np.arange(n) - n // 2) / n for n in size)
+    phases = np.exp(-2j * np.pi * np.outer(ky, ry)), np.exp(-2j * np.pi * np.outer(kx, rx))
+    expected = np.einsum("ky,kx,cyx->ck", *phases, np.asarray(smaps * image)) / np.prod(size) ** 0.5
+    found = NonCartesian(trajectory, smaps, density).forward(image)
+    np.testing.assert_allclose(found, np.sqrt(density) * expected.reshape(found.shape), atol=2e-5)
+    on_grid = NonCartesian(grid(size), smaps, jnp.ones(size))
+    np.testing.assert_allclose(on_grid.forward(image), Sense(smaps, jnp.ones(size[1])).forward(image), atol=2e-5)
+
+
+def test_it_passes_through_the_reconstructor(finufft: None) -> None:
+    size = (7, 10)
+    trajectory, density = spokes(size, 12)
+    A = NonCartesian(trajectory, maps(2, *size), density)
+    kspace = A.forward(random_complex(size))
+    recon = dj.Reconstructor(
+        dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)), solver=dj.solvers.Picard(max_steps=3)
+    )
+    found, stats = recon(recon.init(jax.random.key(0)), A, jnp.stack([kspace, 2 * kspace, 1j * kspace]))
+    assert found.shape == (3, *size)
+    assert jnp.all(jnp.isfinite(found))
+    assert stats.num_steps.shape == (3,)
+
+
+@pytest.mark.slow
+def test_gradients_are_slopes(finufft: None) -> None:
+    trajectory, density = spokes((7, 10), 12)
+    image, smaps = random_complex((7, 10)), maps(2, 7, 10)
+
+    def loss(smaps: jax.Array, trajectory: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.abs(NonCartesian(trajectory, smaps, density).forward(image)) ** 2)
+
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(smaps, trajectory)
+    turns = random_complex(smaps.shape, 3), random_complex(trajectory.shape, 4).real
+    moves = [lambda h: loss(smaps + h * turns[0], trajectory), lambda h: loss(smaps, trajectory + h * turns[1])]
+    for gradient, turn, move in zip(gradients, turns, moves):
+        slope = jnp.sum((gradient * turn).real)  # JAX's gradient of a complex variable is the conjugate
+        np.testing.assert_allclose(slope, (move(0.003) - move(-0.003)) / 0.006, rtol=2e-2)
+
+
+def test_full_spokes_give_the_image_back_and_the_norm_can_be_made_one(finufft: None) -> None:
+    size = (32, 32)
+    trajectory, density = spokes(size, 64)
+    y, x = ((np.arange(32) - 16) / 32,) * 2
+    image = jnp.asarray(np.exp(-(y[:, None] ** 2 + (x[None] - 0.1) ** 2) / 0.03), complex)
+    A = NonCartesian(trajectory, jnp.ones((1, *size)), density)
+    assert jnp.linalg.norm(A.normal(image) - image) < 0.05 * jnp.linalg.norm(image)
+    largest = largest_eigenvalue(A, jax.random.key(0), size)
+    assert 1 < largest < 1.6
+    scaled = NonCartesian(trajectory, A.smaps, density / largest)
+    assert largest_eigenvalue(scaled, jax.random.key(1), size) == pytest.approx(1, abs=0.03)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def refuse(name: str, *args: object, **kwargs: object) -> object:
+        if name == "jax_finufft":
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    A = NonCartesian(*(jnp.zeros((4, 8, 2)), jnp.ones((1, 8, 8)), jnp.ones((4, 8))))
+    with pytest.raises(ImportError, match=r"pip install 'deqjax\[nufft\]'"):
+        A.forward(jnp.ones((8, 8), complex))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (((4, 8, 3), (1, 8, 8), (4, 8)), ["trajectory", "(4, 8, 3)"]),
+        (((4, 8, 2), (8, 8), (4, 8)), ["smaps", "(8, 8)", "single coil"]),
+        (((4, 8, 2), (1, 8, 8), (4, 7)), ["density", "(4, 7)", "(4, 8)"]),
+        (((4, 8, 2), (1, 8, 8), (4, 8), (8, 16)), ["spectrum", "(8, 16)", "toeplitz_spectrum"]),
+    ],
+)
+def test_a_wrong_operand_is_refused_with_its_shapes(shapes: tuple[tuple[int, ...], ...], words: list[str]) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        NonCartesian(*map(jnp.ones, shapes))
+    assert all(word in str(error.value) for word in words), error.value
