@@ -1,10 +1,11 @@
-"""Evaluate a model folder on files: table, CSV, pictures and one page.
+"""Evaluate a model on files: table, CSV, pictures and one page.
 
 python evaluate.py MODEL_OR_CONFIG [--data=FILES] [--out=FOLDER] [--section.key=value ...]
 
-MODEL is a folder with params.npz and config.toml (what train.py leaves in RUN/model); a config stands for the model
-that train.py made of it. FILES is a file, a folder or a glob, by default the validation files of the model's config.
-Further options change the config: --mask.acceleration=8, --inference.type=Picard --inference.max_steps=200.
+MODEL is the name of a model that comes with deqjax, or a folder with params.npz and config.toml (what train.py leaves
+in RUN/model); a config stands for the model that train.py made of it. FILES is a file, a folder or a glob, by default
+the validation files of the model's config. Further options change the config: --mask.acceleration=8,
+--inference.type=Picard --inference.max_steps=200.
 """
 
 import os
@@ -21,8 +22,8 @@ from deqjax.toml_settings import to_table, to_toml
 from deqjax.training.evaluate import Volume, evaluate_file
 
 
-def evaluate(model: Path, out: Path, data: str = "", overrides: list[str] = []) -> list[Volume]:  # noqa: B006
-    """Evaluate a model folder and write everything to ``out``, which must not exist or be empty."""
+def evaluate(model: str | Path, out: Path, data: str = "", overrides: list[str] = []) -> list[Volume]:  # noqa: B006
+    """Evaluate a model, by name or folder, and write everything to ``out``, which must not exist or be empty."""
     recon, params = model_folders.load(model, overrides)
     config = model_folders.load_config(model, overrides)
     if out.exists() and any(out.iterdir()):
@@ -39,7 +40,7 @@ def evaluate(model: Path, out: Path, data: str = "", overrides: list[str] = []) 
     write_csv(beside / "volumes.csv", rows)
     for volume in volumes:
         if volume.target is None:
-            write_submission(beside / "submission" / volume.name, volume.image)
+            write_submission(beside / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
     pictures = [draw(volume, beside) for volume in volumes[:4]]
     residuals = {volume.name: volume.stats.residuals for volume in volumes[:4]}
     convergence(beside / "convergence.png", residuals, recon.solver.rtol)
@@ -99,10 +100,11 @@ def main(arguments: list[str]) -> None:
     overrides = [a for a in arguments if a.startswith("--") and not a.startswith(("--data=", "--out="))]
     if len(named) != 1:
         raise SystemExit(__doc__)
-    model = Path(named[0])
-    if model.suffix == ".toml":
+    model: str | Path = named[0]
+    if str(model).endswith(".toml"):
         model = run_folder(model, read_config(model)) / "model"
-    evaluate(model, Path(options.get("out", model.parent / "evaluation")), options.get("data", ""), overrides)
+    beside = Path("runs") / model if model in model_folders.models() else Path(model).parent
+    evaluate(model, Path(options.get("out", beside / "evaluation")), options.get("data", ""), overrides)
 
 
 if __name__ == "__main__":
