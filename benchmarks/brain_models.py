@@ -20,7 +20,8 @@ from rich.table import Table
 from deqjax import model_folders
 from deqjax.data import Augment, crop_image, list_files, read_volume, write_volume
 from deqjax.data.fourier import fft2c, ifft2c
-from deqjax.training import evaluate_file
+from deqjax.report import comparison
+from deqjax.training.evaluate import Volume, evaluate_file
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -78,15 +79,28 @@ def changed_files(files: Sequence[Path], change: Change, folder: Path) -> list[P
     return copies
 
 
-def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> dict[str, float]:
-    """Reconstruct the files with one model: the mean over them of every number of a volume."""
+def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> tuple[dict[str, float], Volume]:
+    """Reconstruct the files with one model: the mean over them of every number of a volume, and the first volume."""
     name, _, evaluations = model.partition("@")
     recon, params = model_folders.load(name)
     config = model_folders.load_config(name, [*overrides, f"data.noise=[0.0, {noise}]"])
     if evaluations:
         recon = recon.replace(solver=replace(recon.solver, max_steps=int(evaluations), rtol=0.0))
-    rows = [evaluate_file(recon, params, path, config).row for path in files]
-    return {key: float(np.mean([float(row[key]) for row in rows])) for key in NUMBERS}
+    volumes = [evaluate_file(recon, params, path, config) for path in files]
+    return {key: float(np.mean([float(volume.row[key]) for volume in volumes])) for key in NUMBERS}, volumes[0]
+
+
+def draw(volumes: dict[str, Volume], path: Path) -> None:
+    """One slice: target, zero-filled, every model, and their errors at one scale."""
+    first = next(iter(volumes.values()))
+    assert first.target is not None
+    middle = len(first.target) // 2
+    columns = {"target": first.target[middle], "zero-filled": first.zero_filled[middle]}
+    captions = {"zero-filled": f"{first.row['PSNR zero-filled']:.2f} dB"}
+    for model, volume in volumes.items():
+        columns[Path(model).name] = volume.image[middle]
+        captions[Path(model).name] = f"{volume.row['PSNR']:.2f} dB"
+    comparison(path, columns, target_name="target", captions=captions)
 
 
 def show(results: dict[str, dict[str, dict[str, float]]], console: Console) -> None:
@@ -103,6 +117,9 @@ def main() -> None:
     parser.add_argument("--val", required=True, help="files, a folder or a glob of fully sampled single-coil volumes")
     parser.add_argument("--train", default="", help="training files, for the gap between training and validation at 4x")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE")
+    parser.add_argument(
+        "--picture", type=Path, metavar="OUT", help="draw one slice of the first file of the first case"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every number there too")
     options = parser.parse_args()
     results: dict[str, dict[str, dict[str, float]]] = {}
@@ -110,10 +127,13 @@ def main() -> None:
         overrides, noise, change = CASES[case]
         with tempfile.TemporaryDirectory() as folder:
             files = changed_files(list_files(options.val), change, Path(folder))
-            results[case] = {model: score(model, files, overrides, noise) for model in options.models}
+            scored = {model: score(model, files, overrides, noise) for model in options.models}
+        results[case] = {model: numbers for model, (numbers, _) in scored.items()}
+        if options.picture and case == options.cases[0]:
+            draw({model: volume for model, (_, volume) in scored.items()}, options.picture)
     if options.train:
         files = list_files(options.train)
-        results["4x, training files"] = {model: score(model, files, FOUR, 0.0) for model in options.models}
+        results["4x, training files"] = {model: score(model, files, FOUR, 0.0)[0] for model in options.models}
     show(results, Console(width=140))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
