@@ -64,7 +64,7 @@ def density_compensation(trajectory: np.ndarray, steps: int = 10) -> np.ndarray:
       ValueError: another shape, or fewer than 1 step.
 
     Source: Pipe and Menon, "Sampling density compensation in MRI: rationale and an iterative numerical solution",
-    Magnetic Resonance in Medicine 41:179-186, 1999, eq. 19; the kernel is ours.
+    Magnetic Resonance in Medicine 41:179-186, 1999, "Theory"; the kernel is ours.
 
     >>> grid = np.stack(np.meshgrid(np.arange(-2, 2), np.arange(-2, 2)), axis=-1)
     >>> bool((density_compensation(grid) == 1).all())

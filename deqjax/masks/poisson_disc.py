@@ -9,7 +9,7 @@ from deqjax.masks.lines import Choices, Seed, check_settings, draw_choice, gener
 from deqjax.masks.planar import as_planar_mask, center_square, grid_of, number_of_points
 
 SURPLUS = 0.02
-"""The bisection ends with at most this much more than the points asked for; the last ones are then left out."""
+"""The search ends with at most this much more than the points asked for; the last ones are then left out."""
 
 MOST_TRIALS = 30
 
@@ -24,9 +24,9 @@ class PoissonDisc:
     A point p keeps darts out of the disc of radius ``r(p) = 0.7 (1 + s k(p))`` grid steps around it, where k is 0 in
     the square and 1 at the edge along each axis; darts land anywhere in the cell of their point, so that two points are
     at least ``min(r(p), r(q)) - 0.71`` apart. The slope s is found by bisection. Where s = 0 samples too little
-    (accelerations below about 2), a disc around the centre is sampled in full, and its size is found instead. There are
-    exactly ``round(Y X / acceleration)`` points for every seed, the square of ``round(size * center_fraction)`` points
-    along each axis, at least one, included. For a 3-D scan (y, x) is (ky, kz).
+    (accelerations below about 1.6), a disc around the centre is sampled in full, and its size is found instead. There
+    are exactly ``round(Y X / acceleration)`` points for every seed, the square of ``round(size * center_fraction)``
+    points along each axis, at least one, included. For a 3-D scan (y, x) is (ky, kz).
 
     ``mask(shape, seed, padding=None)``: shape (..., y, x); float32 (y, x) of zeros and ones; ``padding`` (left, right)
     is the sampled part of a partly acquired k-space along x, zero outside. Without ``corners`` nothing is sampled
@@ -94,25 +94,33 @@ def radius(k: np.ndarray, level: float) -> np.ndarray:
 
 
 def search(k: np.ndarray, candidates: np.ndarray, aim: np.ndarray, number: int) -> np.ndarray:
-    """Find the level that gives ``number`` points or hardly more, by bisection; flat indices of the first of them.
+    """Find the level that gives ``number`` points or hardly more; flat indices of the first of them.
 
-    It ends after at most ``MOST_TRIALS`` trials, always with exactly ``number`` points.
+    A bracket shrinks around the level; the next trial lies where ``1 / sqrt(points)``, nearly linear in the level,
+    says, but well within the bracket. It ends after at most ``MOST_TRIALS`` trials, always with exactly ``number``
+    points.
 
     >>> search(distance((20, 20), 0.1), np.random.RandomState(0).permutation(400), np.zeros((20, 20, 2)), 60).shape
     (60,)
     """
     if number == 0:
         return candidates[:0]
-    best, low, high = candidates, 0.0, float("inf")
-    level = 2.0
+    best, level = candidates, 2.0
+    low, high = (0.0, len(candidates) ** -0.5), (float("inf"), 0.0)
+    wanted = (number * (1 + SURPLUS / 2)) ** -0.5
     for _ in range(MOST_TRIALS):
         if len(best) <= number * (1 + SURPLUS):
             break
         points = throw_darts(radius(k, level), candidates, aim)
+        trial = (level, len(points) ** -0.5)
         if len(points) >= number:
-            low = level
+            low = trial
             best = points if len(points) < len(best) else best
         else:
-            high = level
-        level = (low + high) / 2 if high < float("inf") else 2 * level
+            high = trial
+        if high[1] == 0:
+            level = 2 * level
+        else:
+            share = (wanted - low[1]) / max(high[1] - low[1], 1e-12)
+            level = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
     return best[:number]

@@ -17,8 +17,8 @@ class Blur:
     Raises:
       ValueError: a kernel of other than two axes, or, when a method is used, larger than the image.
 
-    Source: Gonzalez and Woods, "Digital Image Processing", 4th edition, 2018, sections 4.6 and 5.5; the inverse is the
-    Wiener filter of their eq. 5-85 for a constant ratio.
+    Source: Gonzalez and Woods, "Digital Image Processing", 4th edition, 2018, sections 4.6 and 5.5; the inverse is
+    their Wiener filter for a constant ratio, section 5.8.
 
     >>> A = Blur(jnp.full((3, 3), 1 / 9))
     >>> bool(jnp.allclose(A.forward(jnp.ones((5, 8)) + 0j), 1))

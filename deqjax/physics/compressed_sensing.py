@@ -62,7 +62,8 @@ def gaussian_matrix(key: jax.Array, measurements: int, shape: tuple[int, int]) -
     Raises:
       ValueError: fewer than 1 measurement or pixel.
 
-    Source: Donoho, "Compressed sensing", IEEE Transactions on Information Theory 52:1289-1306, 2006, section VI.
+    Source: Candes and Tao, "Near-optimal signal recovery from random projections: universal encoding strategies?", IEEE
+    Transactions on Information Theory 52:5406-5425, 2006, section I, the Gaussian ensemble.
 
     >>> gaussian_matrix(jax.random.key(0), 10, (5, 4)).shape
     (10, 5, 4)

@@ -36,7 +36,7 @@ class NonCartesian:
       ImportError: jax-finufft is not installed, when a method is used.
 
     Source: Fessler and Sutton, "Nonuniform fast Fourier transforms using min-max interpolation", IEEE Transactions on
-    Signal Processing 51:560-574, 2003, eq. 2; transform by Barnett, Magland, af Klinteberg, "A parallel nonuniform
+    Signal Processing 51:560-574, 2003, section II; transform by Barnett, Magland, af Klinteberg, "A parallel nonuniform
     fast Fourier transform library based on an 'exponential of semicircle' kernel", SIAM J. Sci. Comput. 41:C479, 2019.
 
     >>> import pytest

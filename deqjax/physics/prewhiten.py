@@ -9,7 +9,7 @@ def whitening_matrix(noise: np.ndarray) -> np.ndarray:
     """Find the matrix that makes noise white: ``W = L^-1`` with ``L L^H = N N^H / n``, L lower triangular.
 
     The covariance is divided by the number n of samples, nothing is subtracted (noise has no mean): then ``W N`` has
-    exactly the covariance I, ``E|n|^2 = 1`` for real and imaginary part together. sigpy and deepinv divide otherwise.
+    exactly the covariance I, ``E|n|^2 = 1`` for real and imaginary part together. (sigpy's does not divide by n.)
 
     Args:
       noise: (coil, ...) complex, a scan without excitation, any number of axes of samples.
@@ -21,7 +21,7 @@ def whitening_matrix(noise: np.ndarray) -> np.ndarray:
       ValueError: no axis of samples, fewer samples than coils, NaN or infinity, or coils that are copies of others.
 
     Source: Pruessmann, Weiger, Boernert, Boesiger, "Advances in sensitivity encoding with arbitrary k-space
-    trajectories", Magnetic Resonance in Medicine 46:638-651, 2001, eqs. 7 to 9 (appendix).
+    trajectories", Magnetic Resonance in Medicine 46:638-651, 2001, appendix.
 
     >>> whitening_matrix(np.array([[2.0, -2.0, 2.0, -2.0], [0.0, 0.0, 1.0, -1.0j]])).shape
     (2, 2)
@@ -60,7 +60,7 @@ def prewhiten(kspace: jax.Array, noise: np.ndarray) -> jax.Array:
     Raises:
       ValueError: other numbers of coils in the two; noise as for :func:`whitening_matrix`.
 
-    Source: Pruessmann, Weiger, Boernert, Boesiger, Magnetic Resonance in Medicine 46:638-651, 2001, eq. 9 (appendix).
+    Source: Pruessmann, Weiger, Boernert, Boesiger, Magnetic Resonance in Medicine 46:638-651, 2001, appendix.
 
     >>> noise = np.random.default_rng(0).normal(size=(3, 50, 2)) @ [5, 5j]
     >>> white = prewhiten(jnp.asarray(noise)[..., None], noise)
