@@ -2,10 +2,12 @@
 
 from deqjax.registration import measures, optimisers, regularisers, similarities, transforms
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
+from deqjax.registration.coarse_to_fine import Registration
 from deqjax.registration.grid import Grid
 from deqjax.registration.moments import align_centres
 from deqjax.registration.nifti import read_displacement, read_image, write_displacement, write_image
-from deqjax.registration.register import Registration, register
+from deqjax.registration.register import register
+from deqjax.registration.register_pairs import register_pairs
 from deqjax.registration.sample import sample
 from deqjax.registration.splat import splat
 from deqjax.registration.warp import warp, warp_labels
@@ -21,6 +23,7 @@ __all__ = [
     "read_displacement",
     "read_image",
     "register",
+    "register_pairs",
     "regularisers",
     "sample",
     "similarities",

@@ -1,0 +1,82 @@
+"""What a registration refuses, and what it chooses where nothing was said; outside ``jit``, where things are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from deqjax.registration.grid import Grid, check_grid
+from deqjax.registration.optimisers import LBFGS, GaussNewton, Optimiser
+from deqjax.registration.similarities import MSE, Similarity
+
+
+def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid]:
+    """Return an image as floating point and its grid, of 1 mm by default.
+
+    Raises:
+      ValueError: a grid that no image can have or of another shape; an image that is not finite, or constant.
+
+    >>> checked_image("fixed", np.ones((3, 3)), None)
+    Traceback (most recent call last):
+    ValueError: fixed: every voxel is 1.0: a constant image shows no place
+    """
+    values = np.asarray(image)
+    grid = Grid.of(values.shape) if grid is None else grid
+    check_grid(grid, name)
+    if values.shape != grid.shape:
+        raise ValueError(f"{name}: an image of shape {values.shape} does not go with a grid of shape {grid.shape}")
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"{name}: the image holds numbers that are not finite")
+    if np.all(values == values.flat[0]):
+        raise ValueError(f"{name}: every voxel is {values.flat[0]}: a constant image shows no place")
+    floating = jnp.asarray(image)
+    return floating.astype(jnp.result_type(floating.dtype, jnp.float32)), grid
+
+
+def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
+    """Return the weights of the fixed image's voxels: ones where no mask was given.
+
+    Raises:
+      ValueError: another shape, a weight below 0, or none above.
+
+    >>> checked_mask(None, (1, 2))
+    Array([[1., 1.]], dtype=float32)
+    """
+    weights = jnp.ones(shape) if mask is None else jnp.asarray(mask, float)
+    if weights.shape != shape or bool(jnp.any(weights < 0)) or not bool(jnp.any(weights > 0)):
+        raise ValueError(
+            f"the mask has shape {weights.shape} and weights from {weights.min()} to {weights.max()}: it needs the "
+            f"fixed image's shape {shape}, weights from 0 on, and some above 0"
+        )
+    return weights
+
+
+def check_dimensions(fixed: Grid, moving: Grid) -> None:
+    """Refuse grids of different dimension.
+
+    >>> check_dimensions(Grid.of((2, 2)), Grid.of((3, 3)))
+    """
+    if fixed.ndim != moving.ndim:
+        raise ValueError(f"the fixed image is {fixed.ndim}-D and the moving image {moving.ndim}-D: they must agree")
+
+
+def choose(
+    similarity: Similarity | None, optimiser: Optimiser | None, fixed: jax.Array, moving: jax.Array
+) -> tuple[Similarity, Optimiser]:
+    """Choose `MSE`, and `GaussNewton` where the similarity has a curvature and the images are real, else `LBFGS`.
+
+    Raises:
+      ValueError: an optimiser that needs a curvature where there is none.
+
+    >>> choose(None, None, jnp.zeros(2), jnp.zeros(2))[0]
+    MSE()
+    """
+    similarity = MSE() if similarity is None else similarity
+    quadratic = hasattr(similarity, "curvature") and not (jnp.iscomplexobj(fixed) or jnp.iscomplexobj(moving))
+    if optimiser is None:
+        optimiser = GaussNewton() if quadratic else LBFGS()
+    if isinstance(optimiser, GaussNewton) and not quadratic:
+        raise ValueError(
+            f"GaussNewton needs real images and a similarity with a curvature, not {similarity}: use LBFGS"
+        )
+    return similarity, optimiser
