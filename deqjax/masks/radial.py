@@ -32,8 +32,8 @@ class Radial:
     for time-resolved MRI", IEEE Transactions on Medical Imaging 26:68-76, 2007, section II.
 
     >>> mask = Radial(acceleration=4, center_fraction=0.08)((64, 64), seed=0)
-    >>> mask.shape, round(mask.size / float(mask.sum()), 1)
-    ((64, 64), 4.0)
+    >>> mask.shape, bool(3.8 < mask.size / mask.sum() < 4.2)
+    ((64, 64), True)
     """
 
     acceleration: Choices = 4
@@ -54,11 +54,11 @@ class Radial:
         square, start = center_square(grid, fraction), rng.uniform(0, math.pi)
 
         def fill(spokes: int) -> np.ndarray:
-            return square | mark(grid, radial_trajectory(grid, spokes, order=self.order, start=start))
+            return square | mark(grid, radial_trajectory(grid, spokes, max(grid), self.order, start))
 
         if self.spokes is not None:
             return as_planar_mask(fill(self.spokes), padding)
-        most = 2 * sum(grid)
+        most = 2 * max(grid)
         number = number_of_points(
             grid,
             acceleration,

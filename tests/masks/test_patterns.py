@@ -3,10 +3,12 @@
 import dataclasses
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from deqjax import masks
+from deqjax.physics import Sense
 from deqjax.physics.coils import calibration_size
 from deqjax.training import center_fraction_of
 from deqjax.types import Mask
@@ -66,6 +68,17 @@ def test_interleaved_frames_together_sample_every_line_once() -> None:
         assert (without_center[first : first + 5].sum(axis=0) == 1).all()
     assert mask[:, 43 // 2].all()
     assert mask.shape == (11, 43)
+
+
+def test_a_cine_is_a_batch_with_a_mask_for_each_frame() -> None:
+    rng = np.random.default_rng(0)
+    cine, smaps = (rng.normal(size=(*lead, 9, 20)) + 1j * rng.normal(size=(*lead, 9, 20)) for lead in ((3,), (2,)))
+    mask = masks.KtInterleaved(4, 0.1, frames=3)((9, 20), 0)
+    kspace = np.asarray(Sense(jnp.asarray(smaps), jnp.asarray(mask)).forward(jnp.asarray(cine)))
+    for frame in range(3):
+        alone = Sense(jnp.asarray(smaps), jnp.asarray(mask[frame])).forward(jnp.asarray(cine[frame]))
+        np.testing.assert_allclose(kspace[frame], alone, atol=1e-5)
+        assert not kspace[frame][..., mask[frame, 0] == 0].any()
 
 
 def test_frames_of_a_random_cine_differ_and_each_is_dense_in_the_middle() -> None:
