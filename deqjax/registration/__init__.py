@@ -4,7 +4,8 @@ from deqjax.registration import measures, optimisers, regularisers, similarities
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.coarse_to_fine import Registration
 from deqjax.registration.grid import Grid
-from deqjax.registration.moments import align_centres
+from deqjax.registration.moments import align_axes, align_centres
+from deqjax.registration.multi_start import multi_start
 from deqjax.registration.nifti import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.register import register
 from deqjax.registration.register_pairs import register_pairs
@@ -17,8 +18,10 @@ __all__ = [
     "FunctionInverse",
     "Grid",
     "Registration",
+    "align_axes",
     "align_centres",
     "measures",
+    "multi_start",
     "optimisers",
     "read_displacement",
     "read_image",
