@@ -126,8 +126,15 @@ LEARNED = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", LEARNED)
+QUICK = {("ADMM", "Sense"), ("total variation", "MaskedFourier")}
+CASES = [
+    pytest.param(name, model, marks=[] if (name, model) in QUICK else pytest.mark.slow)
+    for name in LEARNED
+    for model in MODELS
+]
+
+
+@pytest.mark.parametrize(("name", "model"), CASES)
 def test_implicit_gradients_equal_finite_differences(name, model, float64) -> None:
     A, iteration = forward_model(model), LEARNED[name]
     params = contractive(iteration) if name == "ADMM" else {"log_weight": jnp.log(0.05)}
