@@ -10,8 +10,6 @@ from deqjax.pytree import operand
 
 __all__ = ["EnergyScale", "Normalisation", "StandardScore", "Units"]
 
-_IMAGE = (-2, -1)
-
 
 @operand
 class Units:
@@ -28,9 +26,12 @@ class Units:
 
 
 class Normalisation(Protocol):
-    """A setting that finds units from a zero-filled image, and those of the target in training."""
+    """A setting that finds units from a zero-filled image, and those of the target in training.
 
-    def __call__(self, zero_filled: jax.Array) -> Units: ...
+    ``dimensions`` is how many of the last axes are those of one image: 3 for volumes and series.
+    """
+
+    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units: ...
 
     def of_target(self, target: jax.Array, units: Units) -> Units: ...
 
@@ -41,20 +42,21 @@ class EnergyScale:
 
     It is the root mean square weighted by energy: background adds nothing, so that neither the field of view nor a
     crop changes it, and one bright sample changes it little. Scaling the k-space by c > 0 scales the reconstruction by
-    c. An all-zero image has the scale 1.
+    c. An all-zero image has the scale 1. The sums are over all axes of one image, its last ``dimensions``.
 
     >>> float(EnergyScale()(jnp.array([[0.0, 3.0], [3.0, 0.0]])).scale.round(4)[0, 0])
     3.0
     """
 
-    def __call__(self, zero_filled: jax.Array) -> Units:
+    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
+        axes = tuple(range(-dimensions, 0))
         magnitude = jnp.abs(zero_filled)
-        largest = jax.lax.stop_gradient(jnp.max(magnitude, axis=_IMAGE, keepdims=True))
+        largest = jax.lax.stop_gradient(jnp.max(magnitude, axis=axes, keepdims=True))
         largest = jnp.where(largest > 0, largest, 1)
         power = (zero_filled.real / largest) ** 2 + (zero_filled.imag / largest) ** 2
-        energy = jnp.sum(power, axis=_IMAGE, keepdims=True)
+        energy = jnp.sum(power, axis=axes, keepdims=True)
         empty = energy == 0
-        ratio = jnp.sum(power**2, axis=_IMAGE, keepdims=True) / jnp.where(empty, 1, energy)
+        ratio = jnp.sum(power**2, axis=axes, keepdims=True) / jnp.where(empty, 1, energy)
         scale = jnp.where(empty, 1, largest * jnp.sqrt(jnp.where(empty, 1, ratio)))
         return Units(jnp.zeros_like(scale), scale)
 
@@ -75,17 +77,17 @@ class StandardScore:
     Array([[-1.-1.j,  1.+1.j]], dtype=complex64)
     """
 
-    def __call__(self, zero_filled: jax.Array) -> Units:
+    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         parts = jnp.stack([zero_filled.real, zero_filled.imag])
-        axes = (0, -2, -1)
-        mean = jnp.mean(parts, axis=axes)[..., None, None]
-        largest = jnp.max(jnp.abs(parts), axis=axes)[..., None, None]
+        axes = (0, *range(-dimensions, 0))
+        mean = jnp.mean(parts, axis=axes, keepdims=True)[0]
+        largest = jnp.max(jnp.abs(parts), axis=axes, keepdims=True)[0]
         largest = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
-        variance = jnp.mean(((parts - mean) / largest) ** 2, axis=axes)[..., None, None]
+        variance = jnp.mean(((parts - mean) / largest) ** 2, axis=axes, keepdims=True)[0]
         flat = variance == 0
         scale = jnp.where(flat, 1, largest * jnp.sqrt(jnp.where(flat, 1, variance)))
         return Units(jax.lax.complex(mean, mean), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
-        """The target has units of its own."""
+        """The target (batch, y, x) has units of its own."""
         return self(target)

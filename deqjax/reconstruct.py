@@ -53,6 +53,9 @@ class Reconstructor:
     ) -> tuple[jax.Array, Stats]:
         """Reconstruct one image, or a batch with one more leading axis.
 
+        An image has the axes of A: (y, x), or (z, y, x) or (t, y, x) where A says so, and then it has one Stats and
+        one unit as a whole.
+
         Args:
           params: of the map.
           A: forward model; its arrays have the batch axis too, or are shared.
@@ -82,7 +85,7 @@ class Equilibrium(NamedTuple):
 def equilibrium(
     recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array, probe: Stats | None = None
 ) -> Equilibrium:
-    """Find the fixed point of a method for a batch of zero-filled images ``A^H y``, (batch, y, x).
+    """Find the fixed point of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
 
     This is the walk without its door, for code that is compiled already: training, and whoever wants the state itself.
 
@@ -93,7 +96,7 @@ def equilibrium(
     >>> found.state.shape, found.units.scale.round(4).item()
     ((1, 8, 8), 3.0)
     """
-    units = recon.normalisation(zero_filled)
+    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
     args = MapArgs(params, A, units.apply(zero_filled))
     start = recon.map.start(args)
     state, stats = fixed_point(recon.map, start, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
@@ -105,27 +108,34 @@ def _reconstruct(
     recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None
 ) -> tuple[jax.Array, Stats]:
     zero_filled = A.adjoint(kspace)
-    single = zero_filled.ndim == 2
+    single = zero_filled.ndim == len(_axes(A))
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
     image = found.units.undo(recon.map.image(found.state))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
 
 
+def _axes(A: ForwardModel) -> str:
+    """The axes of one image, a letter each: a forward model that names none has images (y, x)."""
+    return getattr(A, "axes", "yx")
+
+
 def _check(A: ForwardModel, kspace: jax.Array) -> None:
     """The door: everything a user can get wrong is said here, in words, before anything is compiled."""
-    shapes = {entry.name: jnp.shape(getattr(A, entry.name)) for entry in dataclasses.fields(A)}  # type: ignore[arg-type]
+    arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
+    shapes = {name: jnp.shape(getattr(A, name)) for name in arrays}
     fits = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
+    names = ", ".join(_axes(A))
     if not jnp.iscomplexobj(kspace):
         raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
     try:
         image = jax.eval_shape(A.adjoint, kspace)
         measured = jax.eval_shape(A.forward, image)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{fits}; the axes are ([batch,] [coil,] y, x) and the mask is over (y, x)") from error
+        raise ValueError(f"{fits}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
     if measured.shape != kspace.shape:
-        raise ValueError(f"{fits}: it measures {measured.shape}; the axes are ([batch,] [coil,] y, x)")
-    if len(image.shape) not in (2, 3):
-        raise ValueError(f"{fits}: give one image, or a batch with one more leading axis")
+        raise ValueError(f"{fits}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
+    if len(image.shape) - len(_axes(A)) not in (0, 1):
+        raise ValueError(f"{fits}: give one image ({names}), or a batch with one more leading axis")
     if isinstance(kspace, jax.core.Tracer):
         return
     if not bool(jnp.all(jnp.isfinite(kspace))):

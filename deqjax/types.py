@@ -1,7 +1,8 @@
 """The words that types are made of: what a forward model, a net, an iteration map and a solver must offer.
 
 Shapes: ``image`` (y, x) complex; ``kspace`` (y, x), or (coil, y, x) with coils; every function of images also takes
-one more leading ``batch`` axis. ``mask`` broadcasts against (y, x); ``smaps`` is (coil, y, x).
+one more leading ``batch`` axis. ``mask`` broadcasts against (y, x); ``smaps`` is (coil, y, x). Volumes (z, y, x) and
+series (t, y, x) are images of three axes.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -17,7 +18,10 @@ State = Any
 
 @runtime_checkable
 class ForwardModel(Protocol):
-    """An operand that knows how the scanner turns an image into k-space, linear, with ``||A^H A|| <= 1``."""
+    """An operand that knows how the scanner turns an image into k-space, linear, with ``||A^H A|| <= 1``.
+
+    One whose images are not (y, x) names their axes in a static field ``axes``: "zyx" or "tyx".
+    """
 
     def forward(self, image: jax.Array) -> jax.Array:
         """A x."""

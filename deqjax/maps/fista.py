@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.maps.learned import init_positive, positive
-from deqjax.maps.primal_dual import adjoint
+from deqjax.maps.primal_dual import adjoint, check_prior
 from deqjax.types import MapArgs, Params, Prior
 
 State = tuple[jax.Array, jax.Array, jax.Array]
@@ -56,10 +56,11 @@ class FISTA:
 
     def start(self, args: MapArgs) -> State:
         image = args.zero_filled
+        check_prior(self.prior, image)
         coefficients = jax.eval_shape(self.prior.analysis, image)
         if sum(leaf.size for leaf in jax.tree.leaves(coefficients)) != image.size:
             raise ValueError(
-                f"FISTA needs an orthonormal prior, and {self.prior} is none on images (y, x) = {image.shape[-2:]}: "
+                f"FISTA needs an orthonormal prior, and {self.prior} is none on images of shape {image.shape[1:]}: "
                 "take maps.PrimalDual, or Wavelet with one shift and a size that its levels halve"
             )
         return image, image, jnp.ones(image.shape[0], image.real.dtype)

@@ -17,7 +17,16 @@ def init_net(net: Net, key: jax.Array) -> Params:
 
 
 def apply_net(net: Net, params: Params, image: jax.Array) -> jax.Array:
-    """Apply the net of a map to (batch, y, x) complex images."""
+    """Apply the net of a map to (batch, y, x) complex images.
+
+    Raises:
+      ValueError: volumes or series, for which there is no net.
+    """
+    if image.ndim != 3:
+        raise ValueError(
+            f"{type(net).__name__} takes images (batch, y, x), not of shape {image.shape}: give slices or frames as a "
+            "batch, or take a map with a prior of three dimensions"
+        )
     return net.apply({"params": params["net"]}, image)
 
 

@@ -49,6 +49,7 @@ class PrimalDual:
         return init_positive("weight", self.weight, self.learn_weight)
 
     def start(self, args: MapArgs) -> tuple[jax.Array, jax.Array]:
+        check_prior(self.prior, args.zero_filled)
         zeros = jax.tree.map(jnp.zeros_like, self.prior.analysis(args.zero_filled))
         return args.zero_filled, zeros
 
@@ -62,6 +63,18 @@ class PrimalDual:
 
     def image(self, state: tuple[jax.Array, jax.Array]) -> jax.Array:
         return state[0]
+
+
+def check_prior(prior: Prior, image: jax.Array) -> None:
+    """Raise a ValueError where a prior would take the batch of images for an axis of the image.
+
+    >>> import deqjax as dj
+    >>> check_prior(dj.priors.TotalVariation(dimensions=3), jnp.zeros((2, 8, 8)))
+    Traceback (most recent call last):
+    ValueError: TotalVariation(dimensions=3, isotropic=True) needs images of more axes than (8, 8): set its dimensions
+    """
+    if jax.eval_shape(prior.value, image).shape[:1] != image.shape[:1]:
+        raise ValueError(f"{prior} needs images of more axes than {image.shape[1:]}: set its dimensions")
 
 
 def adjoint(linear, image: jax.Array, value: jax.Array) -> jax.Array:

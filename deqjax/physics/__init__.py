@@ -7,7 +7,8 @@ from deqjax.physics.compressed_sensing import CompressedSensing, gaussian_matrix
 from deqjax.physics.conjugate_gradient import conjugate_gradient
 from deqjax.physics.dot_product import dot_product_gap
 from deqjax.physics.espirit import espirit
-from deqjax.physics.fourier import fft2c, filter_frequencies, ifft2c
+from deqjax.physics.fourier import fft2c, fftc, filter_frequencies, ifft2c, ifftc
+from deqjax.physics.grappa import grappa
 from deqjax.physics.inpainting import Inpainting
 from deqjax.physics.largest_eigenvalue import largest_eigenvalue
 from deqjax.physics.masked_fourier import MaskedFourier
@@ -34,9 +35,12 @@ __all__ = [
     "dot_product_gap",
     "espirit",
     "fft2c",
+    "fftc",
     "filter_frequencies",
     "gaussian_matrix",
+    "grappa",
     "ifft2c",
+    "ifftc",
     "largest_eigenvalue",
     "low_resolution_smaps",
     "pocs",

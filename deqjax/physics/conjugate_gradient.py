@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 
-def conjugate_gradient(operator: Callable[[jax.Array], jax.Array], image: jax.Array, steps: int) -> jax.Array:
+def conjugate_gradient(
+    operator: Callable[[jax.Array], jax.Array], image: jax.Array, steps: int, dimensions: int = 2
+) -> jax.Array:
     """Solve ``B z = x`` by a fixed number of conjugate gradient steps from zero, each image on its own.
 
     A fixed number of steps is a fixed function of its arguments: its derivatives, forward and reverse, are those of
@@ -16,6 +18,7 @@ def conjugate_gradient(operator: Callable[[jax.Array], jax.Array], image: jax.Ar
       operator: Hermitian positive definite, on (..., y, x).
       image: the right-hand side, (..., y, x).
       steps: at least 1.
+      dimensions: axes of one image, the last ones: 3 for volumes and series.
 
     Source: M. R. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. Natl.
     Bur. Stand. 49:409, 1952, section 3.
@@ -25,7 +28,7 @@ def conjugate_gradient(operator: Callable[[jax.Array], jax.Array], image: jax.Ar
     """
 
     def inner(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.sum((jnp.conj(a) * b).real, axis=(-2, -1), keepdims=True)
+        return jnp.sum((jnp.conj(a) * b).real, axis=tuple(range(-dimensions, 0)), keepdims=True)
 
     def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
         done = denominator <= 0

@@ -16,6 +16,24 @@ def is_array(*leaves: Any) -> bool:
     return all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves)
 
 
+def check_axes(axes: str) -> None:
+    """Raise a ValueError unless the axes are those of an image, a volume or a series.
+
+    >>> check_axes("zyx")
+    """
+    if axes not in ("yx", "zyx", "tyx"):
+        raise ValueError(f"axes must be 'yx' (images), 'zyx' (volumes) or 'tyx' (series of frames), not {axes!r}")
+
+
+def encoded(axes: str) -> int:
+    """How many of the last axes the scanner encodes by a Fourier transform: all but time.
+
+    >>> encoded("yx"), encoded("zyx"), encoded("tyx")
+    (2, 3, 2)
+    """
+    return len(axes.removeprefix("t"))
+
+
 def check_mask(mask: Any) -> None:
     """Raise a ValueError unless the mask is a real array with at least the axis x.
 

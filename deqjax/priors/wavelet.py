@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import comb
 
 import jax
@@ -15,7 +16,8 @@ from deqjax.priors.total_variation import clip_magnitude, safe_sqrt
 class Wavelet:
     """Sparsity of Daubechies wavelets, ``g(x) = sum_i |(K x)_i|``, where ``K^H K = I``.
 
-    K is the orthonormal transform around the border, on the last two axes; an odd size gets one zero at each level.
+    K is the orthonormal transform around the border, on the last ``dimensions`` axes; an odd size gets one zero at each
+    level.
     What is left at the last level counts too. With several ``shifts`` it is the transforms of as many shifted images,
     divided by the square root of their number: a tight frame, which does not see where the grid of the transform
     lies. It takes the place of the random shifts of other packages, with which nothing converges to a point.
@@ -28,6 +30,7 @@ class Wavelet:
       moments: vanishing moments, 1 (Haar) to 10; the filters have twice as many taps.
       levels: how often the size is halved.
       shifts: along the diagonal, in pixels.
+      dimensions: 2 for images (y, x), 3 for volumes (z, y, x) and series (t, y, x).
 
     >>> image = jax.random.normal(jax.random.key(0), (9, 7))
     >>> wavelet = Wavelet(moments=2, levels=2)
@@ -39,6 +42,7 @@ class Wavelet:
     moments: int = 4
     levels: int = 4
     shifts: tuple[int, ...] = (0,)
+    dimensions: int = 2
 
     def __post_init__(self) -> None:
         if not 1 <= self.moments <= 10 or self.levels < 1 or not self.shifts:
@@ -54,16 +58,19 @@ class Wavelet:
 
     def analysis(self, image: jax.Array) -> tuple[jax.Array, ...]:
         """K x, (..., y, x) to the details of every level and what is left, each (..., shift, band, y, x)."""
-        low = jnp.stack([jnp.roll(image, (shift, shift), (-2, -1)) for shift in self.shifts], axis=-3)
-        low = low / np.sqrt(len(self.shifts))
+        axes, band_axis = tuple(range(-self.dimensions, 0)), -self.dimensions - 1
+        shifted = [jnp.roll(image, (shift,) * self.dimensions, axes) for shift in self.shifts]
+        low = jnp.stack(shifted, axis=band_axis) / np.sqrt(len(self.shifts))
         coefficients = []
         for _ in range(self.levels):
-            y, x = (one_level(self.moments, length) for length in low.shape[-2:])
-            both = _times(x, _times(y, low, -2), -1)
-            height, width = len(y) // 2, len(x) // 2
-            low, down = both[..., :height, :width], both[..., height:, :width]
-            coefficients.append(jnp.stack([down, both[..., :height, width:], both[..., height:, width:]], axis=-3))
-        return (*coefficients, low[..., None, :, :])
+            halves = []
+            for axis in axes:
+                matrix = one_level(self.moments, low.shape[axis])
+                low = _times(matrix, low, axis)
+                halves.append((slice(len(matrix) // 2), slice(len(matrix) // 2, None)))
+            low, *details = (low[..., *corner] for corner in product(*halves))
+            coefficients.append(jnp.stack(details, axis=band_axis))
+        return (*coefficients, jnp.expand_dims(low, band_axis))
 
     def project(self, dual: tuple[jax.Array, ...], radius: jax.Array | float) -> tuple[jax.Array, ...]:
         """The nearest dual variable whose magnitudes are at most ``radius``."""
@@ -71,8 +78,8 @@ class Wavelet:
 
     def value(self, image: jax.Array) -> jax.Array:
         """g(x), one number an image."""
-        parts = self.analysis(image)
-        return sum((jnp.sum(magnitude(part), axis=(-4, -3, -2, -1)) for part in parts), jnp.zeros(()))
+        axes = tuple(range(-self.dimensions - 2, 0))
+        return sum((jnp.sum(magnitude(part), axis=axes) for part in self.analysis(image)), jnp.zeros(()))
 
 
 def magnitude(values: jax.Array) -> jax.Array:
@@ -127,6 +134,7 @@ def _times(matrix: np.ndarray, image: jax.Array, axis: int) -> jax.Array:
     """Multiply along an axis, real and imaginary part apart, in full precision on every device."""
     highest = jax.lax.Precision.HIGHEST
     real = jnp.asarray(matrix, image.real.dtype)
-    rule = "ij,...jk->...ik" if axis == -2 else "ij,...kj->...ki"
-    product = lambda part: jnp.einsum(rule, real, part, precision=highest)
-    return jax.lax.complex(product(image.real), product(image.imag)) if jnp.iscomplexobj(image) else product(image)
+    after = "kl"[: -1 - axis]
+    rule = f"ij,...j{after}->...i{after}"
+    apply = lambda part: jnp.einsum(rule, real, part, precision=highest)
+    return jax.lax.complex(apply(image.real), apply(image.imag)) if jnp.iscomplexobj(image) else apply(image)

@@ -16,6 +16,7 @@ PRIORS = [
     TotalVariation(dimensions=3),
     Wavelet(moments=2, levels=2),
     Wavelet(moments=4, levels=3, shifts=(0, 1, 5)),
+    Wavelet(moments=2, levels=2, shifts=(0, 1), dimensions=3),
 ]
 each_prior = pytest.mark.parametrize("prior", PRIORS, ids=str)
 SHAPES = [(3, 8, 8), (3, 7, 9), (1, 5, 1)]

@@ -1,0 +1,85 @@
+"""GRAPPA: exact where the coils allow it, better than zero-filled where they do not, and what it refuses."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deqjax.data import birdcage_maps, phantom_image
+from deqjax.masks import CartesianEquispaced, CartesianRandom
+from deqjax.metrics import psnr
+from deqjax.physics import fft2c, grappa, ifft2c, rss
+from deqjax.physics.grappa import Pattern, regular_pattern
+
+
+def lines(width: int, step: int, first: int, number: int) -> np.ndarray:
+    mask = np.zeros((1, width), np.float32)
+    mask[:, first::step] = 1
+    mask[:, (width - number) // 2 : (width + number) // 2] = 1
+    return mask
+
+
+def harmonic_coils(coils: int, shape: tuple[int, int]) -> np.ndarray:
+    """k-space of coils that are spatial harmonics: a line of one is the neighbouring line of another."""
+    rng, (y, x) = np.random.default_rng(0), shape
+    image = np.zeros(shape, complex)  # what lies at the edge of the image would wrap, and at that of k-space be cut off
+    inner = rng.normal(size=(y, x // 2, 2)) @ [1, 1j]
+    image[:, x // 4 : x // 4 + x // 2] = inner
+    kspace = np.array(fft2c(jnp.asarray(image)))
+    kspace[:, : x // 8], kspace[:, -x // 8 :] = 0, 0
+    image = ifft2c(jnp.asarray(kspace))
+    return np.asarray(fft2c(jnp.exp(2j * np.pi * np.arange(coils)[:, None, None] * np.arange(x) / x) * image))
+
+
+@pytest.mark.parametrize(("step", "first"), [(2, 1), (3, 0)])
+def test_exact_for_spatial_harmonics(step: int, first: int, float64: None) -> None:
+    kspace = harmonic_coils(step + 1, (12, 48))
+    mask = lines(48, step, first, 16)
+    filled = np.asarray(grappa(jnp.asarray(mask * kspace), mask, kernel=(3, 4), ridge=1e-12))
+    assert np.linalg.norm(mask * kspace - kspace) > 0.3 * np.linalg.norm(kspace)
+    assert np.linalg.norm(filled - kspace) < 1e-4 * np.linalg.norm(kspace)
+
+
+def test_better_than_zero_filled_by_ten_decibels_and_measured_samples_stay() -> None:
+    shape = (64, 65)
+    image = jnp.asarray(phantom_image(1, (2, *shape)))
+    kspace = np.asarray(fft2c(birdcage_maps(8, shape) * image[:, None]))
+    mask = CartesianEquispaced(acceleration=3, center_fraction=0.25)(shape, seed=1)
+    measured = jnp.asarray(mask * kspace)
+    filled = grappa(measured, mask)
+    np.testing.assert_array_equal(mask * filled, measured)
+    score = lambda kspace: float(psnr(rss(ifft2c(kspace)), jnp.abs(image)))
+    assert score(filled) > score(measured) + 10
+    np.testing.assert_allclose(grappa(1e5 * measured[1], mask), 1e5 * filled[1], rtol=1e-2, atol=50)
+
+
+def test_a_full_mask_and_an_empty_slice_stay() -> None:
+    kspace = jnp.ones((2, 6, 16), complex)
+    np.testing.assert_array_equal(grappa(kspace, np.ones(16)), kspace)
+    assert not grappa(0 * kspace, lines(16, 2, 0, 8), kernel=(3, 2)).any()
+
+
+def test_the_pattern_is_read_off_the_mask() -> None:
+    assert regular_pattern(lines(40, 4, 1, 10)[0] > 0) == Pattern(4, 1, 10, 15, 11)  # line 25 is the eleventh
+    padded = lines(40, 4, 1, 10)[0] > 0
+    padded[:7] = False
+    assert regular_pattern(padded) == Pattern(4, 9, 8, 15, 11)
+
+
+KSPACE = jnp.ones((2, 8, 40), complex)
+
+
+@pytest.mark.parametrize(
+    ("kspace", "mask", "kernel", "message"),
+    [
+        (KSPACE[0], lines(40, 2, 0, 8), (5, 4), r"axes \(..., coil, y, x\)"),
+        (KSPACE, np.ones((8, 40)), (5, 4), r"\(8, 40\) must be \(1, x\)"),
+        (KSPACE, lines(40, 2, 0, 8), (4, 4), r"kernel must be \(odd, even\)"),
+        (KSPACE, lines(40, 2, 0, 8), (9, 4), "at most y = 8"),
+        (KSPACE, lines(40, 4, 0, 8), (5, 4), "9 calibration lines; a kernel of 4 lines at acceleration 4 spans 13"),
+        (KSPACE, CartesianRandom(4, 0.1)((8, 40), seed=0), (3, 2), "not regular"),
+        (KSPACE, np.zeros(40), (3, 2), "not regular"),
+    ],
+)
+def test_what_it_cannot_fill_is_refused(kspace, mask, kernel, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        grappa(kspace, mask, kernel)
