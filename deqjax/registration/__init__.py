@@ -3,6 +3,7 @@
 from deqjax.registration import measures, optimisers, regularisers, similarities, transforms
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.coarse_to_fine import Registration
+from deqjax.registration.demons import demons
 from deqjax.registration.grid import Grid
 from deqjax.registration.moments import align_axes, align_centres
 from deqjax.registration.multi_start import multi_start
@@ -20,6 +21,7 @@ __all__ = [
     "Registration",
     "align_axes",
     "align_centres",
+    "demons",
     "measures",
     "multi_start",
     "optimisers",

@@ -23,7 +23,8 @@ class Registration:
 
     Attributes:
       map: takes fixed points to moving points, mm: the transform's, followed by ``init`` where one was given.
-      history: the objective at every step, one array a level, the coarsest first, NaN once settled.
+      history: the objective at every step, one array a level, the coarsest first, NaN once settled; of
+        `Demons`, which minimise none, the relative residual.
       measures: similarity before and after, the overlap (the part of the mask that the moving image reaches), the
         folded fraction and the standard deviation of the log Jacobian of the map over the mask, at the last level.
     """

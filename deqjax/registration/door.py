@@ -6,8 +6,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid, check_grid
-from deqjax.registration.optimisers import LBFGS, GaussNewton, Optimiser
+from deqjax.registration.optimisers import LBFGS, Demons, GaussNewton, Optimiser
+from deqjax.registration.regularisers import Regulariser
 from deqjax.registration.similarities import MSE, Similarity
+from deqjax.registration.transforms import Dense, Transform, Velocity
 
 
 def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid]:
@@ -61,22 +63,31 @@ def check_dimensions(fixed: Grid, moving: Grid) -> None:
 
 
 def choose(
-    similarity: Similarity | None, optimiser: Optimiser | None, fixed: jax.Array, moving: jax.Array
+    similarity: Similarity | None,
+    optimiser: Optimiser | None,
+    transform: Transform,
+    regulariser: Regulariser | None,
+    real: bool,
 ) -> tuple[Similarity, Optimiser]:
     """Choose `MSE`, and `GaussNewton` where the similarity has a curvature and the images are real, else `LBFGS`.
 
     Raises:
-      ValueError: an optimiser that needs a curvature where there is none.
+      ValueError: an optimiser that needs a curvature where there is none; `Demons` with another transform than
+        `Dense` and `Velocity`, or with a regulariser.
 
-    >>> choose(None, None, jnp.zeros(2), jnp.zeros(2))[0]
+    >>> choose(None, None, Velocity(), None, real=True)[0]
     MSE()
     """
     similarity = MSE() if similarity is None else similarity
-    quadratic = hasattr(similarity, "curvature") and not (jnp.iscomplexobj(fixed) or jnp.iscomplexobj(moving))
+    quadratic = hasattr(similarity, "curvature") and real
     if optimiser is None:
         optimiser = GaussNewton() if quadratic else LBFGS()
-    if isinstance(optimiser, GaussNewton) and not quadratic:
+    if isinstance(optimiser, (GaussNewton, Demons)) and not quadratic:
         raise ValueError(
-            f"GaussNewton needs real images and a similarity with a curvature, not {similarity}: use LBFGS"
+            f"{type(optimiser).__name__} needs real images and a similarity with a curvature, {similarity} needs LBFGS"
         )
+    if isinstance(optimiser, Demons) and not isinstance(transform, (Dense, Velocity)):
+        raise ValueError(f"Demons move every voxel by itself, {transform} cannot: use Velocity or Dense")
+    if isinstance(optimiser, Demons) and regulariser is not None:
+        raise ValueError(f"Demons regularise by the transform's smoothing alone: leave out {regulariser}")
     return similarity, optimiser

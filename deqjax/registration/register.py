@@ -1,6 +1,7 @@
 """Registration of two images, from coarse to fine; a newcomer opens this file first."""
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from deqjax.registration.coarse_to_fine import Pair, Registration, Settings, coarse_to_fine
@@ -49,9 +50,8 @@ def register(
 
     Raises:
       ValueError: images of different dimension, constant or not finite, without overlap; a grid that no image can
-        have; a mask of another shape, negative or empty; levels out of order; `GaussNewton` where it cannot be used.
+        have; a mask of another shape, negative or empty; levels out of order; an optimiser where it cannot be used.
 
-    >>> import jax.numpy as jnp
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - place) ** 2, -1) / 20) for place in (7.0, 8.0))
     >>> from deqjax.registration.transforms import Translation
@@ -63,7 +63,8 @@ def register(
     moving, moving_grid = checked_image("moving", moving, moving_grid)
     check_dimensions(fixed_grid, moving_grid)
     pair = Pair(fixed, moving, checked_mask(mask, fixed.shape), init)
-    similarity, optimiser = choose(similarity, optimiser, fixed, moving)
+    real = not any(map(jnp.iscomplexobj, (fixed, moving)))
+    similarity, optimiser = choose(similarity, optimiser, transform, regulariser, real)
     plan = plan_levels(fixed_grid, moving_grid, levels)
     starts = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
     settings = Settings(transform, similarity, regulariser, optimiser, plan, order)

@@ -79,7 +79,8 @@ def register_pairs(
     assert moving_grid is not None
     check_dimensions(fixed_grid, moving_grid)
     ones, others = (jnp.stack(side) for side in zip(*images))
-    similarity, optimiser = choose(similarity, optimiser, ones, others)
+    real = not any(map(jnp.iscomplexobj, (ones, others)))
+    similarity, optimiser = choose(similarity, optimiser, transform, regulariser, real)
     plan = plan_levels(fixed_grid, moving_grid, levels)
     starts = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
     settings = Settings(transform, similarity, regulariser, optimiser, plan, order)

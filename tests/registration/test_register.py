@@ -192,7 +192,7 @@ IMAGE = np.random.RandomState(0).rand(12, 12)
         ({"mask": np.ones((3, 3))}, "shape"),
         ({"mask": -np.ones((12, 12))}, "from 0 on"),
         ({"levels": ()}, "levels"),
-        ({"similarity": similarities.NGF(), "optimiser": optimisers.GaussNewton()}, "use LBFGS"),
+        ({"similarity": similarities.NGF(), "optimiser": optimisers.GaussNewton()}, "needs LBFGS"),
         ({"levels": (1.0, 2.0)}, "coarse to fine"),
         ({"levels": (1.0, -2.0)}, "above zero"),
         ({"fixed_grid": Grid.of((4, 4))}, "does not go with"),

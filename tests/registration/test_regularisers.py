@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from geometry import oblique_grid
 
-from deqjax.registration import regularisers
+from deqjax.registration import regularisers, transforms
 
 EVERY = {name: getattr(regularisers, name)() for name in regularisers.__all__ if name != "Regulariser"}
 every = pytest.mark.parametrize("name", EVERY)
@@ -65,3 +65,13 @@ def test_the_gradient_of_the_jacobian_penalty_unfolds():
     downhill = -jax.grad(regularisers.Jacobian())(folded, grid)
     less = regularisers.Jacobian()(folded + 0.01 * downhill / jnp.abs(downhill).max(), grid)
     assert float(less) < float(regularisers.Jacobian()(folded, grid))
+
+
+def test_inverse_consistency_is_zero_between_a_field_and_its_inverse_alone():
+    grid = oblique_grid(2, 0)
+    velocity = transforms.Velocity(smoothing=5.0)
+    map = velocity.map(8.0 * field(grid), grid)
+    there, back = (m.displacement(grid) for m in (map, map.inverse()))
+    between = regularisers.InverseConsistency().between
+    assert float(between(there, back, grid)) < 0.05 * float(between(there, -there, grid))
+    assert float(between(there, -there, grid)) == float(regularisers.InverseConsistency()(there, grid))

@@ -30,7 +30,13 @@ def pattern(grid, shift=0.0, seed=0):
 
 
 def test_every_similarity_has_a_row_here():
-    exported = set(similarities.__all__) - {"Similarity", "LeastSquares", "entropy", "joint_histogram"}
+    exported = set(similarities.__all__) - {
+        "Similarity",
+        "LeastSquares",
+        "PerpendicularField",
+        "entropy",
+        "joint_histogram",
+    }
     assert exported == set(EVERY)
 
 
@@ -119,3 +125,35 @@ def test_the_curvature_is_near_the_second_derivative_at_the_match(similarity, do
     product = jax.jvp(jax.grad(value), (fixed,), (direction,))[1]
     model = jnp.vdot(direction**2, similarity.curvature(fixed, fixed, mask, grid))
     assert float(model) == pytest.approx(float(jnp.vdot(direction, product)), rel=0.15)
+
+
+def fields(shape, seed=0):
+    random = np.random.RandomState(seed)
+    return (jnp.asarray(random.randn(*shape, len(shape))) for _ in range(2))
+
+
+def test_the_perpendicular_loss_of_plane_fields_is_that_of_complex_images(double):
+    grid = Grid.of((7, 5))
+    fixed, warped = fields(grid.shape)
+    mask = jnp.ones(grid.shape).at[2:4].set(0)
+    image = lambda field: field[..., 0] + 1j * field[..., 1]
+    expected = similarities.Perpendicular(1.3)(image(fixed), image(warped), mask, grid)
+    np.testing.assert_allclose(similarities.PerpendicularField(1.3)(fixed, warped, mask, grid), expected, rtol=1e-6)
+
+
+def test_the_perpendicular_loss_of_fields_in_space(double):
+    grid, value = Grid.of((3, 4, 2)), similarities.PerpendicularField()
+    fixed, warped = fields(grid.shape)
+    mask = jnp.ones(grid.shape)
+    turn = jnp.asarray(np.linalg.qr(np.random.RandomState(1).randn(3, 3))[0])
+    flat = jnp.ones((3, 4, 2, 1)) * jnp.array([1.0, 0.0, 0.0])
+    sideways, opposite = flat[..., jnp.array([1, 0, 2])], -flat
+    np.testing.assert_allclose([value(flat, v, mask, grid) for v in (flat, sideways, opposite)], [0, 1, 2], atol=1e-6)
+    np.testing.assert_allclose(value(fixed @ turn, warped @ turn, mask, grid), value(fixed, warped, mask, grid))
+    direction, h = next(fields(grid.shape, 2)), 1e-6
+    difference = (
+        value(fixed, warped + h * direction, mask, grid) - value(fixed, warped - h * direction, mask, grid)
+    ) / (2 * h)
+    slope = jax.grad(lambda warped: value(fixed, warped, mask, grid))(warped)
+    np.testing.assert_allclose(jnp.vdot(slope, direction), difference, rtol=1e-5)
+    assert np.all(np.isfinite(jax.grad(lambda warped: value(fixed, warped, mask, grid))(jnp.zeros_like(warped))))

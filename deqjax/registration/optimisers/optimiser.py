@@ -11,5 +11,5 @@ class Optimiser(Protocol):
     """A setting: how to lower an objective."""
 
     def minimise(self, objective: Objective, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the numbers (like ``start``) and the objective at every step, NaN once settled."""
+        """Return the numbers (like ``start``) and the objective, or the residual, at every step."""
         ...

@@ -11,6 +11,7 @@ from deqjax.registration.similarities.mutual_information import MutualInformatio
 from deqjax.registration.similarities.ncc import NCC
 from deqjax.registration.similarities.ngf import NGF
 from deqjax.registration.similarities.perpendicular import Perpendicular
+from deqjax.registration.similarities.perpendicular_field import PerpendicularField
 from deqjax.registration.similarities.similarity import LeastSquares, Similarity
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MutualInformation",
     "NormalisedMutualInformation",
     "Perpendicular",
+    "PerpendicularField",
     "Similarity",
     "entropy",
     "joint_histogram",
