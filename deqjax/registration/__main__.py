@@ -1,4 +1,4 @@
-"""Register NIfTI images from the command line: ``python -m deqjax.registration register|warp|jacobian|evaluate``."""
+"""The command ``python -m deqjax.registration register|warp|jacobian|evaluate|attention``, on NIfTI images."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.registration.demonstration import demonstrate
 from deqjax.registration.grid import Grid
 from deqjax.registration.measures import dice, folded_fraction, sd_log_jacobian, volume_change
 from deqjax.registration.moments import align_centres
@@ -91,6 +92,12 @@ def evaluate_files(args: argparse.Namespace) -> None:
         _print_volume(volume_change(map.vectors, map.grid), map.grid)
 
 
+def attention_files(args: argparse.Namespace) -> None:
+    """Draw the demonstration of registration by attention, four pictures, and print its mean errors."""
+    for name, error in demonstrate(args.output).items():
+        print(f"{name}.png  mean error {error:.5f}")
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m deqjax.registration", description=__doc__)
@@ -127,6 +134,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.add_argument("warped_labels", type=Path)
     command.add_argument("--displacement", type=Path)
     command.set_defaults(run=evaluate_files)
+
+    command = commands.add_parser("attention", help=attention_files.__doc__)
+    command.add_argument("output", type=Path, help="folder for the pictures")
+    command.set_defaults(run=attention_files)
     return parser.parse_args(arguments)
 
 

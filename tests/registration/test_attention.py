@@ -4,37 +4,39 @@ import numpy as np
 import pytest
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
-
-FUNCTIONS = {
-    "square root": (jnp.square, lambda x: x, jnp.sqrt),
-    "cosine": (lambda x: jnp.cos(x * jnp.pi / 2), lambda x: x, lambda x: jnp.arccos(x) * 2 / jnp.pi),
-}
+from deqjax.registration.__main__ import main
+from deqjax.registration.demonstration import EXAMPLES, SETTINGS, register_line
 
 
 def line(count):
     return jnp.linspace(0.0, 1.0, count)[:, None]
 
 
-def found(inverse, a, b, x, seed=0):
-    module = AttentionRegistration(inverse)
-    return jax.jit(lambda key: module.apply(module.init(key, a, b, x), a, b, x))(jax.random.key(seed))
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("inverse", "count", "limit"),
     [
-        (FunctionInverse(features=100, scale=59.0, cosine=False, temperature=1.0), 100, 0.004),
-        (FunctionInverse(features=1000, scale=59.0, temperature=5.0), 1000, 0.0003),
+        (*SETTINGS["as given"], 0.004),
+        (*SETTINGS["sine and cosine"], 0.0003),
         (FunctionInverse(features=1000, scale=59.0), 1000, 0.0001),
     ],
     ids=["as given", "sine and cosine", "tied temperature"],
 )
 def test_the_demonstration_reaches_its_mean_errors(name, seed, inverse, count, limit):
-    A, B, truth = FUNCTIONS[name]
-    x = line(count)
-    assert float(jnp.mean(jnp.abs(found(inverse, A(x), B(x), x, seed) - truth(x)))) < limit
+    found, truth = register_line(inverse, name, count, seed)
+    assert float(jnp.mean(jnp.abs(found - truth))) < limit
+
+
+def test_the_demonstration_draws_four_pictures(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    main(["attention", str(tmp_path)])
+    printed = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[0] for line in printed) == sorted(path.name for path in tmp_path.iterdir())
+    errors = [float(line.split()[-1]) for line in printed]
+    assert len(errors) == 4
+    assert max(errors[::2]) < 0.004
+    assert max(errors[1::2]) < 0.0003
 
 
 def test_it_is_equivariant_within_one_grid_step():
@@ -51,8 +53,8 @@ def test_it_is_equivariant_within_one_grid_step():
 
 
 def test_few_points_are_not_blurred_over_the_whole_line():
-    x = line(100)
-    assert float(jnp.mean(jnp.abs(found(FunctionInverse(features=500), x**2, x, x) - jnp.sqrt(x)))) < 0.01
+    found, truth = register_line(FunctionInverse(features=500), "square root", 100)
+    assert float(jnp.mean(jnp.abs(found - truth))) < 0.01
 
 
 def test_points_of_the_plane_are_found_and_gradients_reach_the_features():

@@ -1,20 +1,35 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from geometry import inner_points, oblique_grid, random_map
 
+from deqjax.implicit import fixed_point
 from deqjax.registration.transforms import Dense, DisplacementMap, FreeForm, invert_points
 from deqjax.solvers import Anderson, Picard
 
 
-def test_anderson_needs_fewer_evaluations_than_the_plain_iteration():
-    grid = oblique_grid(2, 0)
+# The 3-D field is rough for its voxels; smooth ones need a third there too.
+@pytest.mark.parametrize(("ndim", "part"), [(2, 1 / 3), pytest.param(3, 1 / 2, marks=pytest.mark.slow)])
+def test_it_needs_a_part_of_the_plain_iterations_evaluations(ndim, part):
+    grid = oblique_grid(ndim, 0)
     map = random_map("dense", grid, 1)
-    stretched = DisplacementMap(map.vectors * 4, grid)
-    _, quick = invert_points(stretched, grid.points(), Anderson(rtol=1e-4, max_steps=200))
-    _, plain = invert_points(stretched, grid.points(), Picard(rtol=1e-4, max_steps=200))
-    assert quick.converged[0]
-    assert quick.num_steps[0] < plain.num_steps[0]
+    stretched, points = DisplacementMap(map.vectors * 4, grid), grid.points()
+    plain_step = lambda v, map: (points + v[0] - map.apply_points(points + v[0]))[None]
+    found, quick = invert_points(stretched, points, Anderson(rtol=1e-4, max_steps=200))
+    start = (points - stretched.apply_points(points))[None]
+    expected, plain = fixed_point(plain_step, start, stretched, solver=Picard(rtol=1e-4, max_steps=200))
+    assert bool(quick.converged[0] & plain.converged[0])
+    assert quick.num_steps[0] <= part * plain.num_steps[0]
+    np.testing.assert_allclose(found, expected[0], atol=0.02)
+
+
+def test_a_fold_does_not_end_in_numbers_that_are_not_finite():
+    grid = oblique_grid(2, 0)
+    folded = DisplacementMap(25.0 * random_map("dense", grid, 1).vectors, grid)
+    assert float(folded.jacobian_determinant(grid.points()).min()) < 0
+    v, _ = invert_points(folded, grid.points())
+    assert np.all(np.isfinite(v))
 
 
 def test_the_implicit_gradient_agrees_with_finite_differences(double):

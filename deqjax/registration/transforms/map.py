@@ -62,9 +62,20 @@ def jacobian_determinant(map: Map, points: jax.Array) -> jax.Array:
     >>> jacobian_determinant(LinearMap(2 * jnp.eye(3), jnp.zeros(3)), jnp.zeros((1, 3)))
     Array([8.], dtype=float32)
     """
+    return determinant(jacobian(map, points))
+
+
+def jacobian(map: Map, points: jax.Array) -> jax.Array:
+    """Differentiate a map at points (..., d), each on its own: ``dy_a / dx_b``, (..., d, d).
+
+    >>> from deqjax.registration.transforms import LinearMap
+    >>> jacobian(LinearMap(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.zeros(2)), jnp.zeros(2))
+    Array([[1., 2.],
+           [3., 4.]], dtype=float32)
+    """
     directions = [jnp.broadcast_to(unit, points.shape) for unit in jnp.eye(points.shape[-1], dtype=points.dtype)]
     columns = [jax.jvp(map.apply_points, (points,), (direction,))[1] for direction in directions]
-    return determinant(jnp.stack(columns, axis=-1))
+    return jnp.stack(columns, axis=-1)
 
 
 def determinant(matrix: jax.Array) -> jax.Array:
@@ -77,3 +88,14 @@ def determinant(matrix: jax.Array) -> jax.Array:
         return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
     a, b, c = (matrix[..., i] for i in range(3))
     return jnp.sum(a * jnp.cross(b, c), axis=-1)
+
+
+def solve_small(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    """Solve many systems ``matrix x = right``, (..., d, d) and (..., d), d 2 or 3, by Cramer's rule.
+
+    >>> solve_small(jnp.array([[2.0, 0.0], [1.0, 1.0]]), jnp.array([4.0, 3.0]))
+    Array([2., 1.], dtype=float32)
+    """
+    columns = [matrix[..., i] for i in range(matrix.shape[-1])]
+    replaced = [jnp.stack([*columns[:i], right, *columns[i + 1 :]], axis=-1) for i in range(len(columns))]
+    return jnp.stack([determinant(m) for m in replaced], axis=-1) / determinant(matrix)[..., None]
