@@ -56,6 +56,9 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
 def check_dimensions(fixed: Grid, moving: Grid) -> None:
     """Refuse grids of different dimension.
 
+    Raises:
+      ValueError: one is 2-D and the other 3-D.
+
     >>> check_dimensions(Grid.of((2, 2)), Grid.of((3, 3)))
     """
     if fixed.ndim != moving.ndim:
