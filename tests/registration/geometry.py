@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from deqjax.registration import Grid, transforms
 from deqjax.registration.transforms.rotation import rotation
@@ -16,6 +17,10 @@ SETTINGS = {
     "dense": transforms.Dense(smoothing=5.0),
     "velocity": transforms.Velocity(smoothing=5.0),
 }
+QUICK = ("rigid", "free_form", "velocity")
+"""One of each kind: few numbers, a lattice, a flow. The others take their turn in the slow tests."""
+
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS]
 SHAPES = {2: (23, 18), 3: (17, 14, 19)}
 
 

@@ -17,8 +17,8 @@ def line(count):
 @pytest.mark.parametrize(
     ("inverse", "count", "limit"),
     [
-        (*SETTINGS["as given"], 0.004),
-        (*SETTINGS["sine and cosine"], 0.0003),
+        pytest.param(*SETTINGS["as given"], 0.004, marks=pytest.mark.slow),  # quick in the pictures below
+        pytest.param(*SETTINGS["sine and cosine"], 0.0003, marks=pytest.mark.slow),
         (FunctionInverse(features=1000, scale=59.0), 1000, 0.0001),
     ],
     ids=["as given", "sine and cosine", "tied temperature"],

@@ -22,7 +22,8 @@ def pair(shape=SHAPE, size=0.6):
     return spots(bent), spots(points), bent
 
 
-@pytest.mark.parametrize("solver", [Picard, pytest.param(Anderson, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", [Picard, Anderson])
 def test_every_solver_finds_the_same_fixed_point(solver, double):
     fixed, moving, _ = pair()
     velocities = []
@@ -58,7 +59,8 @@ def test_a_validation_loss_reaches_smoothing_and_weight(double):
     np.testing.assert_allclose(gradient, differences, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [SHAPE, pytest.param((9, 11, 7), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [SHAPE, (9, 11, 7)])
 def test_exchanging_the_images_gives_the_inverse(shape):
     fixed, moving, _ = pair(shape)
     there, back = demons(fixed, moving, 2.0)[0], demons(moving, fixed, 2.0)[0]
@@ -66,9 +68,10 @@ def test_exchanging_the_images_gives_the_inverse(shape):
     assert float(measures.volume_change(there.displacement(there.grid), there.grid).min()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transform",
-    [transforms.Velocity(smoothing=1.5), pytest.param(transforms.Dense(smoothing=1.5), marks=pytest.mark.slow)],
+    [transforms.Velocity(smoothing=1.5), transforms.Dense(smoothing=1.5)],
     ids=["diffeomorphic", "additive"],
 )
 def test_demons_register_from_coarse_to_fine(transform):

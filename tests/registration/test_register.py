@@ -67,7 +67,7 @@ def test_gauss_newton_finds_an_affine_map_between_oblique_anisotropic_grids(ndim
     [
         (similarities.NCC(), None),
         pytest.param(similarities.LocalNCC(width=5.0), None, marks=pytest.mark.slow),
-        (similarities.MutualInformation(), None),
+        pytest.param(similarities.MutualInformation(), None, marks=pytest.mark.slow),
         pytest.param(similarities.MIND(), None, marks=pytest.mark.slow),
         pytest.param(similarities.NGF(), None, marks=pytest.mark.slow),
         (similarities.MSE(), optimisers.Adam(steps=80)),
@@ -101,7 +101,7 @@ def test_every_similarity_and_optimiser_finds_a_rigid_map(similarity, optimiser)
 @pytest.mark.parametrize(
     "transform",
     [
-        transforms.FreeForm(spacing=7.0),
+        pytest.param(transforms.FreeForm(spacing=7.0), marks=pytest.mark.slow),
         pytest.param(transforms.Dense(smoothing=4.0), marks=pytest.mark.slow),
         pytest.param(transforms.Velocity(smoothing=4.0), marks=pytest.mark.slow),
     ],
@@ -170,6 +170,7 @@ def test_sizes_that_nothing_divides_and_the_same_bits_twice(shape):
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), once, twice)))
 
 
+@pytest.mark.slow
 def test_the_history_falls_and_ends_where_it_has_settled():
     grid = Grid.of((20, 20))
     fixed, moving = head(grid.points() + 0.5, grid.centre()), head(grid.points(), grid.centre())
