@@ -117,14 +117,15 @@ def main() -> None:
     parser.add_argument("--val", required=True, help="files, a folder or a glob of fully sampled single-coil volumes")
     parser.add_argument("--train", default="", help="training files, for the gap between training and validation at 4x")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE")
-    parser.add_argument(
-        "--picture", type=Path, metavar="OUT", help="draw one slice of the first file of the first case"
-    )
+    parser.add_argument("--slices", type=int, nargs=2, metavar="N", help="first and last of every file; all by default")
+    parser.add_argument("--picture", type=Path, metavar="OUT", help="draw one slice of the first file and case")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every number there too")
     options = parser.parse_args()
+    chosen = [f"data.slices={options.slices}"] if options.slices else []
     results: dict[str, dict[str, dict[str, float]]] = {}
     for case in track(options.cases, description="cases"):
         overrides, noise, change = CASES[case]
+        overrides = [*overrides, *chosen]
         with tempfile.TemporaryDirectory() as folder:
             files = changed_files(list_files(options.val), change, Path(folder))
             scored = {model: score(model, files, overrides, noise) for model in options.models}
@@ -133,7 +134,9 @@ def main() -> None:
             draw({model: volume for model, (_, volume) in scored.items()}, options.picture)
     if options.train:
         files = list_files(options.train)
-        results["4x, training files"] = {model: score(model, files, FOUR, 0.0)[0] for model in options.models}
+        results["4x, training files"] = {
+            model: score(model, files, [*FOUR, *chosen], 0.0)[0] for model in options.models
+        }
     show(results, Console(width=140))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
