@@ -10,6 +10,7 @@ from deqjax import implicit, losses, masks, solvers
 from deqjax import normalisation as normalisations
 from deqjax.data import Augment
 from deqjax.jacobian_penalty import JacobianPenalty
+from deqjax.physics import LearnedSmaps
 from deqjax.toml_settings import build, override
 from deqjax.types import IterationMap, Loss, Mask, Solver
 
@@ -101,7 +102,9 @@ class Train(Optimiser):
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment. ``inference``, if given, is the solver of the model that is saved and evaluated."""
+    """One experiment. ``inference``, if given, is the solver of the model that is saved and evaluated; ``smaps``, if
+    given, is trained to refine the coil sensitivities.
+    """
 
     title: str
     map: IterationMap
@@ -114,6 +117,7 @@ class Config:
     solver: Solver = field(default_factory=solvers.Anderson)
     adjoint: implicit.Adjoint = field(default_factory=implicit.Implicit)
     normalisation: normalisations.Normalisation = field(default_factory=normalisations.EnergyScale)
+    smaps: LearnedSmaps | None = None
     loss: Loss = field(default_factory=losses.MSE)
     inference: Solver | None = None
     pretrain: Pretrain = field(default_factory=Pretrain)

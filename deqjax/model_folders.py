@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def method_of(config: Config) -> Reconstructor:
     """Make the reconstruction method that a config describes, with its training solver."""
-    return Reconstructor(config.map, config.solver, config.adjoint, config.normalisation)
+    return Reconstructor(config.map, config.solver, config.adjoint, config.normalisation, config.smaps)
 
 
 def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:

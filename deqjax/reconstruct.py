@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
 from deqjax.normalisation import EnergyScale, Normalisation, Units
+from deqjax.physics import LearnedSmaps
 from deqjax.solvers import Anderson, Stats
 from deqjax.types import ForwardModel, IterationMap, MapArgs, Params, Solver, State
 
@@ -25,6 +26,8 @@ class Reconstructor:
       solver: finds the fixed point; may differ between training and use.
       adjoint: differentiates it.
       normalisation: finds the units in which the map works.
+      smaps: refines the coil sensitivities of the forward model before the solve; its parameters are among those of the
+        method, as ``"smaps"``.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -39,10 +42,27 @@ class Reconstructor:
     solver: Solver = field(default_factory=Anderson)
     adjoint: Adjoint | Unrolled = field(default_factory=Implicit)
     normalisation: Normalisation = field(default_factory=EnergyScale)
+    smaps: LearnedSmaps | None = None
 
     def init(self, key: jax.Array) -> Params:
         """Make fresh parameters, a nested dict."""
-        return self.map.init(key)
+        params = self.map.init(key)
+        return params if self.smaps is None else params | {"smaps": self.smaps.init(jax.random.fold_in(key, 1))}
+
+    def forward_model(self, params: Params, A: ForwardModel) -> ForwardModel:
+        """Refine the coil sensitivities of a forward model, where the method learns to; else leave it as it is.
+
+        Raises:
+          ValueError: a forward model without coil sensitivities of images (y, x).
+        """
+        if self.smaps is None:
+            return A
+        if not hasattr(A, "smaps") or len(_axes(A)) != 2:
+            raise ValueError(
+                f"the method refines coil sensitivities (coil, y, x), and {type(A).__name__} of axes {_axes(A)!r} has "
+                "none: give Sense of images, or replace(smaps=None)"
+            )
+        return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
 
     def replace(self, **changes: Any) -> "Reconstructor":
         """Make the same method with other settings, for example another solver."""
@@ -88,6 +108,7 @@ def equilibrium(
     """Find the fixed point of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
 
     This is the walk without its door, for code that is compiled already: training, and whoever wants the state itself.
+    A has been through :meth:`Reconstructor.forward_model`.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -107,6 +128,7 @@ def equilibrium(
 def _reconstruct(
     recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None
 ) -> tuple[jax.Array, Stats]:
+    A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
     single = zero_filled.ndim == len(_axes(A))
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
@@ -135,7 +157,7 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
     if measured.shape != kspace.shape:
         raise ValueError(f"{fits}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
     if len(image.shape) - len(_axes(A)) not in (0, 1):
-        raise ValueError(f"{fits}: give one image ({names}), or a batch with one more leading axis")
+        raise ValueError(f"{fits}: give one image, or a batch with one more leading axis; an image is ({names})")
     if isinstance(kspace, jax.core.Tracer):
         return
     if not bool(jnp.all(jnp.isfinite(kspace))):

@@ -126,8 +126,9 @@ def build(kind: Any, value: Any, file: str, where: str = "") -> Any:
     choice = next((k for k in (kind, *typing.get_args(kind)) if k in _CHOICES), None)
     if choice is not None:
         return _build_choice(choice, value, file, where)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(typing.cast(type, kind), value, file, where)
+    setting = next((k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)), None)
+    if setting is not None:
+        return _build_dataclass(typing.cast(type, setting), value, file, where)
     if not _fits(kind, value):
         name = getattr(kind, "__name__", None) if not typing.get_args(kind) else str(kind)
         raise ValueError(f"{file}: {where} must be {name}; it is {value!r}")

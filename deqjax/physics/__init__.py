@@ -11,17 +11,20 @@ from deqjax.physics.fourier import fft2c, fftc, filter_frequencies, ifft2c, ifft
 from deqjax.physics.grappa import grappa
 from deqjax.physics.inpainting import Inpainting
 from deqjax.physics.largest_eigenvalue import largest_eigenvalue
+from deqjax.physics.learned_smaps import LearnedSmaps
 from deqjax.physics.masked_fourier import MaskedFourier
 from deqjax.physics.non_cartesian import NonCartesian, toeplitz_spectrum
 from deqjax.physics.partial_fourier import conjugate_symmetry, pocs
 from deqjax.physics.prewhiten import prewhiten, whitening_matrix
 from deqjax.physics.sense import Sense
 from deqjax.physics.simulate import add_noise, complex_noise
+from deqjax.physics.walsh import walsh_smaps
 
 __all__ = [
     "Blur",
     "CompressedSensing",
     "Inpainting",
+    "LearnedSmaps",
     "MaskedFourier",
     "NonCartesian",
     "Sense",
@@ -47,5 +50,6 @@ __all__ = [
     "prewhiten",
     "rss",
     "toeplitz_spectrum",
+    "walsh_smaps",
     "whitening_matrix",
 ]

@@ -51,6 +51,33 @@ def calibration_size(size: int, center_fraction: float) -> tuple[int, int]:
     return (size - number + 1) // 2, number
 
 
+def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Array:
+    """Make coil images of the calibration square, ``x_c = F^H (h y_c)`` with a Hann window h; the largest is 1.
+
+    ``kspace`` is (..., coil, y, x), and so are the images. Raises ValueError for no coil axis, or a square of fewer
+    than 2 lines.
+
+    >>> low_resolution_images(jnp.ones((3, 32, 32), complex), 0.25).shape
+    (3, 32, 32)
+    """
+    if kspace.ndim < 3:
+        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+    window = jnp.ones((1, 1), kspace.real.dtype)
+    for axis, size in ((-2, kspace.shape[-2]), (-1, kspace.shape[-1])):
+        start, number = calibration_size(size, center_fraction)
+        if number < 2:
+            raise ValueError(
+                f"center_fraction {center_fraction} of {size} leaves {number} calibration lines along "
+                f"{'y' if axis == -2 else 'x'}; coil maps need at least 2"
+            )
+        position = jnp.arange(size) - (start + (number - 1) / 2)
+        taper = jnp.where(jnp.abs(position) <= number / 2, jnp.cos(jnp.pi * position / (number + 1)) ** 2, 0)
+        window = window * (taper[:, None] if axis == -2 else taper[None, :])
+    images = ifft2c(window.astype(kspace.real.dtype) * kspace)
+    largest = jnp.max(jnp.abs(images), axis=(-3, -2, -1), keepdims=True)
+    return images / jnp.where(largest > 0, largest, 1)
+
+
 def low_resolution_smaps(kspace: jax.Array, center_fraction: float = 0.08) -> jax.Array:
     """Estimate coil sensitivities as the low-resolution coil images divided by their root sum of squares.
 
@@ -75,21 +102,6 @@ def low_resolution_smaps(kspace: jax.Array, center_fraction: float = 0.08) -> ja
     >>> bool(jnp.allclose(rss(smaps), 1, atol=1e-5))
     True
     """
-    if kspace.ndim < 3:
-        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
-    window = jnp.ones((1, 1), kspace.real.dtype)
-    for axis, size in ((-2, kspace.shape[-2]), (-1, kspace.shape[-1])):
-        start, number = calibration_size(size, center_fraction)
-        if number < 2:
-            raise ValueError(
-                f"center_fraction {center_fraction} of {size} leaves {number} calibration lines along "
-                f"{'y' if axis == -2 else 'x'}; coil maps need at least 2"
-            )
-        position = jnp.arange(size) - (start + (number - 1) / 2)
-        taper = jnp.where(jnp.abs(position) <= number / 2, jnp.cos(jnp.pi * position / (number + 1)) ** 2, 0)
-        window = window * (taper[:, None] if axis == -2 else taper[None, :])
-    images = ifft2c(window.astype(kspace.real.dtype) * kspace)
-    largest = jnp.max(jnp.abs(images), axis=(-3, -2, -1), keepdims=True)
-    images = images / jnp.where(largest > 0, largest, 1)
+    images = low_resolution_images(kspace, center_fraction)
     combined = rss(images)[..., None, :, :]
     return jnp.where(combined > 0, images / jnp.where(combined > 0, combined, 1), 0)

@@ -9,11 +9,11 @@ import numpy as np
 
 
 class Pattern(NamedTuple):
-    """Every ``step``-th line from ``first``, ``count`` of them, and ``number`` calibration lines from ``start``."""
+    """Every ``step``-th line from ``first``, ``regular`` of them, and ``number`` calibration lines from ``start``."""
 
     step: int
     first: int
-    count: int
+    regular: int
     start: int
     number: int
 
@@ -75,7 +75,7 @@ def regular_pattern(sampled: np.ndarray) -> Pattern:
       ValueError: other than a run of lines and every R-th line beside it.
 
     >>> regular_pattern(np.array([0, 1, 0, 1, 1, 1, 0, 1, 0], bool))
-    Pattern(step=2, first=1, count=4, start=3, number=3)
+    Pattern(step=2, first=1, regular=4, start=3, number=3)
     """
     lines = np.flatnonzero(sampled)
     runs = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)

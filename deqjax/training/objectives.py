@@ -67,6 +67,7 @@ class EquilibriumObjective:
         self, params: Params, loss_params: Params, batch: Batch, keys: jax.Array, probe: Stats
     ) -> tuple[jax.Array, Numbers]:
         A, kspace, target = measure(batch, keys, self.noise, self.center_fraction)
+        A = self.recon.forward_model(params, A)
         found = equilibrium(self.recon, params, A, A.adjoint(kspace), probe)
         target = self.recon.normalisation.of_target(target, found.units).apply(target)
         value = self.loss(self.recon.map.image(found.state), target, loss_params)

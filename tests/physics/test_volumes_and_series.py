@@ -125,7 +125,7 @@ def test_total_variation_restores_a_volume_better_than_the_zero_filled_image() -
         (lambda: Sense(maps(COILS, *SHAPE), jnp.ones((4, 7, 1)), "zyx"), ["(4, 7, 1)", "axis z", "[-3:]"]),
         (lambda: refused(models(1)["volume"], random_complex(7, 8)), ["(7, 8)", "it measures (5, 7, 8)"]),
         (lambda: refused(models(1)["volume"], random_complex(5, 6, 8)), ["(5, 6, 8)", "mask is over (z, y, x)"]),
-        (lambda: refused(models(1)["volume"], random_complex(2, 3, *SHAPE)), ["one image (z, y, x)"]),
+        (lambda: refused(models(1)["volume"], random_complex(2, 3, *SHAPE)), ["an image is (z, y, x)"]),
         (lambda: refused(MaskedFourier(np.ones(9)), random_complex(3, 7, 9)), ["more axes than (7, 9)"]),
     ],
 )

@@ -1,0 +1,126 @@
+"""Coil sensitivities that are learned: where they start, their norm, their gradient, and what does not reach them."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import deqjax as dj
+from deqjax.config import read_config
+from deqjax.data import Batch, phantom_volume
+from deqjax.physics import LearnedSmaps, fft2c, low_resolution_smaps, rss
+from deqjax.training import EquilibriumObjective, create_state, make_optimiser, make_train_step, replicate
+
+SHAPE, BATCH, COILS = (16, 14), 2, 3
+NET = dj.nets.UNet(levels=1, features=4)
+EXACT = dj.solvers.Anderson(history=10, ridge=1e-10, max_steps=1000, rtol=1e-12)
+RECON = dj.Reconstructor(
+    dj.maps.PrimalDual(dj.priors.TotalVariation(), 0.05),
+    EXACT,
+    dj.Implicit(dataclasses.replace(EXACT, rtol=1e-9), rtol=1e-9),
+    smaps=LearnedSmaps(NET),
+)
+
+
+def random_complex(*shape: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=shape) + 1j * rng.normal(size=shape)
+
+
+def lines(*batch: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(1).uniform(size=(*batch, 1, SHAPE[1])) < 0.6, float).at[..., 5:9].set(1)
+
+
+def estimate(*batch: int) -> jax.Array:
+    return low_resolution_smaps(jnp.asarray(random_complex(*batch, COILS, *SHAPE), complex), 0.3)
+
+
+def test_it_starts_at_the_estimate_and_stays_of_unit_norm() -> None:
+    learned = jax.jit(LearnedSmaps(NET).__call__)
+    params, smaps = jax.jit(LearnedSmaps(NET).init)(jax.random.key(0)), estimate(BATCH)
+    np.testing.assert_allclose(learned(params, smaps), smaps, atol=1e-6)
+    assert not learned(params, 0 * smaps).any()
+    params["net"]["last"]["kernel"] *= 30
+    refined = learned(params | {"gain": jnp.asarray(2.0)}, smaps)
+    assert np.linalg.norm(refined - smaps) > 0.05 * np.linalg.norm(smaps)
+    np.testing.assert_allclose(rss(refined), 1, atol=1e-5)
+    alone = learned(params | {"gain": jnp.asarray(2.0)}, smaps[1])
+    np.testing.assert_allclose(alone, refined[1], atol=1e-5)
+
+
+def test_gradients_through_the_solve_equal_finite_differences(float64: None) -> None:
+    A = dj.physics.Sense(estimate(), lines())
+    kspace = A.mask * jnp.asarray(random_complex(BATCH, COILS, *SHAPE, seed=3))
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), jax.jit(RECON.init)(jax.random.key(0)))
+    params["smaps"]["gain"] += 0.7  # away from the start, where the net has a say
+    for layer in params["smaps"]["net"].values():
+        layer["bias"] += 0.1  # rectifiers at exactly 0 have no derivative
+    weight = random_complex(BATCH, *SHAPE, seed=4)
+
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def value_and_gradient(params: dict, kspace: jax.Array) -> tuple[jax.Array, dj.Stats]:
+        image, stats = RECON(params, A, kspace)
+        return jnp.sum((weight * image).real) + jnp.sum(jnp.abs(image - 1) ** 2), stats
+
+    (_, stats), gradient = value_and_gradient(params, kspace)
+    assert stats.converged.all()
+    flat, structure = jax.tree.flatten(params)
+    rng, h = np.random.default_rng(1), 1e-6
+    for index, (leaf, slope) in enumerate(zip(flat, jax.tree.leaves(gradient), strict=True)):
+        direction = rng.normal(size=leaf.shape)
+        moved = [[*flat[:index], leaf + s * direction, *flat[index + 1 :]] for s in (h, -h)]
+        up, down = (float(value_and_gradient(structure.unflatten(tree), kspace)[0][0]) for tree in moved)
+        predicted = float(jnp.sum(slope * direction))
+        assert abs(predicted) > 1e-2
+        assert (up - down) / (2 * h) == pytest.approx(predicted, rel=1e-4)
+
+
+def test_with_and_without_learning_agree_at_the_start() -> None:
+    recon = RECON.replace(solver=dj.solvers.Picard(max_steps=5))
+    A = dj.physics.Sense(estimate(BATCH), lines(BATCH))
+    kspace = A.forward(jnp.asarray(random_complex(BATCH, *SHAPE, seed=3), complex))
+    params = jax.jit(recon.init)(jax.random.key(0))
+    batch, _ = recon(params, A, kspace)
+    np.testing.assert_allclose(batch, recon.replace(smaps=None)({}, A, kspace)[0], atol=1e-5)
+
+
+def test_a_few_steps_of_training_lower_the_loss_and_the_bound_leaves_the_maps_alone() -> None:
+    solver = dj.solvers.Picard(max_steps=6)
+    step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4), penalty=0.1, cg_steps=4)
+    recon = dj.Reconstructor(step, solver, dj.OneStep(), smaps=LearnedSmaps(NET))
+    size = (32, 32)
+    masks = np.stack([dj.masks.CartesianRandom(3, 0.2)(size, seed) for seed in range(2)])
+    batch = Batch(phantom_volume(0, (2, *size), COILS).kspace, masks)
+    objective = EquilibriumObjective(recon, dj.losses.MSE(), center_fraction=0.2)
+    optimiser = make_optimiser(steps=15, learning_rate=1e-2, final_learning_rate=1e-3)
+    start = jax.jit(recon.init)(jax.random.key(0))
+    start["smaps"]["net"]["last"]["kernel"] *= 100  # a bound would shrink it
+    before = jax.tree.map(np.array, start)
+    state = replicate(create_state(start, objective.loss, optimiser, bounded=True))
+    assert not any("smaps" in name for name in state.spectral)
+    train, losses = make_train_step(objective, optimiser, spectral_bound=0.5), []
+    for _ in range(15):
+        state, numbers = train(state, batch)
+        losses.append(float(numbers["loss"]))
+    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    after = state.params["map"]
+    assert abs(float(after["smaps"]["gain"])) > 1e-3
+    certified = dj.nets.certify(after, 0.5)
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), certified["smaps"], after["smaps"])
+    assert all(jax.tree.leaves(same))
+    largest = lambda params: float(dj.nets.operator_norm_bound(params["smaps"]["net"]["last"]["kernel"]))
+    assert largest(after) > 0.5 * largest(before) > 0.5
+
+
+def test_its_config_makes_it_and_other_forward_models_are_refused() -> None:
+    config = read_config("configs/learned_maps.toml")
+    assert isinstance(config.smaps, LearnedSmaps)
+    with pytest.raises(ValueError, match=r"needs type = .*it is \{'type': 'Sense'"):
+        read_config("configs/learned_maps.toml", ["smaps.net.type=Sense"])
+    kspace = fft2c(jnp.ones(SHAPE, complex))
+    with pytest.raises(ValueError, match=r"refines coil sensitivities .* MaskedFourier of axes 'yx' has none"):
+        RECON({"smaps": {}}, dj.physics.MaskedFourier(lines()), kspace)
