@@ -57,6 +57,7 @@ def test_few_points_are_not_blurred_over_the_whole_line():
     assert float(jnp.mean(jnp.abs(found - truth))) < 0.01
 
 
+@pytest.mark.slow
 def test_points_of_the_plane_are_found_and_gradients_reach_the_features():
     side = jnp.linspace(0.0, 1.0, 15)
     points = jnp.stack(jnp.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)

@@ -65,7 +65,7 @@ def test_gauss_newton_finds_an_affine_map_between_oblique_anisotropic_grids(ndim
 @pytest.mark.parametrize(
     ("similarity", "optimiser"),
     [
-        (similarities.NCC(), None),
+        pytest.param(similarities.NCC(), None, marks=pytest.mark.slow),
         pytest.param(similarities.LocalNCC(width=5.0), None, marks=pytest.mark.slow),
         pytest.param(similarities.MutualInformation(), None, marks=pytest.mark.slow),
         pytest.param(similarities.MIND(), None, marks=pytest.mark.slow),
@@ -139,6 +139,7 @@ def test_complex_images_are_registered_by_their_phase_too():
     np.testing.assert_allclose(found.map.offset, truth.offset, atol=0.1)
 
 
+@pytest.mark.slow
 def test_what_lies_outside_the_mask_does_not_pull():
     grid = Grid.of((30, 30))
     fixed, moving = head(grid.points() + jnp.array([1.0, 0.0]), grid.centre()), head(grid.points(), grid.centre())

@@ -19,7 +19,14 @@ EVERY = {
     "Perpendicular": similarities.Perpendicular(),
 }
 BLIND_TO_CONTRAST = ["MutualInformation", "NormalisedMutualInformation", "NGF", "MIND"]
-every = pytest.mark.parametrize("name", EVERY)
+QUICK = ("MSE", "NCC", "MutualInformation", "Perpendicular")
+
+
+def slowly(names):
+    """The names as cases, those of the heavier similarities as slow ones."""
+    return pytest.mark.parametrize(
+        "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    )
 
 
 def pattern(grid, shift=0.0, seed=0):
@@ -40,7 +47,7 @@ def test_every_similarity_has_a_row_here():
     assert exported == set(EVERY)
 
 
-@every
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_image_is_most_like_itself(name, ndim):
     grid = Grid.of((19, 16, 13)[:ndim])
@@ -51,7 +58,7 @@ def test_an_image_is_most_like_itself(name, ndim):
     assert values[0] < values[1]
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("NGF", "MIND")])  # these look at neighbours
+@slowly([name for name in EVERY if name not in ("NGF", "MIND")])  # these look at neighbours
 def test_what_the_mask_leaves_out_does_not_count(name):
     grid = Grid.of((24, 20))
     fixed, warped = pattern(grid), pattern(grid, 0.5)
@@ -62,7 +69,7 @@ def test_what_the_mask_leaves_out_does_not_count(name):
     assert not np.any(slope[12:])
 
 
-@every
+@slowly(EVERY)
 def test_gradients_agree_with_finite_differences(name, double):
     grid, h = Grid.of((9, 8)), 1e-6
     fixed, warped = pattern(grid), pattern(grid, 0.6) + 0.1
@@ -75,7 +82,7 @@ def test_gradients_agree_with_finite_differences(name, double):
     np.testing.assert_allclose(jnp.vdot(jax.grad(value)(warped), direction), difference, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["NCC", "LocalNCC", *BLIND_TO_CONTRAST])
+@slowly(["NCC", "LocalNCC", *BLIND_TO_CONTRAST])
 def test_gain_and_offset_do_not_count(name):
     grid = Grid.of((16, 15))
     fixed, warped, mask = pattern(grid), pattern(grid, 0.5), jnp.ones(grid.shape)
@@ -83,7 +90,7 @@ def test_gain_and_offset_do_not_count(name):
     np.testing.assert_allclose(value(3 * warped + 2), value(warped), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BLIND_TO_CONTRAST)
+@slowly(BLIND_TO_CONTRAST)
 def test_an_inverted_image_is_as_alike(name):
     grid = Grid.of((16, 15))
     fixed, mask = pattern(grid), jnp.ones(grid.shape)
@@ -116,7 +123,10 @@ def test_ngf_does_not_depend_on_how_the_grid_is_turned():
     np.testing.assert_allclose(value(turned), value(upright), rtol=1e-4)
 
 
-@pytest.mark.parametrize("similarity", [similarities.MSE(), similarities.NCC(), similarities.LocalNCC(width=4.0)])
+@pytest.mark.parametrize(
+    "similarity",
+    [similarities.MSE(), similarities.NCC(), pytest.param(similarities.LocalNCC(width=4.0), marks=pytest.mark.slow)],
+)
 def test_the_curvature_is_near_the_second_derivative_at_the_match(similarity, double):
     grid = Grid.of((18, 17))
     fixed, mask = pattern(grid), jnp.ones(grid.shape)
