@@ -127,7 +127,8 @@ def test_truncated_parameters(folder, keep):
 
 def test_spoilt_parameters(folder):
     data = bytearray((folder / "params.npz").read_bytes())
-    at = data.index(model_folders.load_params(folder, model_folders.method_of(CONFIG))["net"]["conv_0"]["kernel"].tobytes())
+    params = model_folders.load_params(folder, model_folders.method_of(CONFIG))
+    at = data.index(params["net"]["conv_0"]["kernel"].tobytes())
     data[at + 5] ^= 0xFF
     (folder / "params.npz").write_bytes(data)
     assert "cannot be read as parameters" in refused(folder)

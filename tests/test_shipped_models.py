@@ -1,0 +1,75 @@
+"""The models that come with the package: small files, a card, and what the card promises."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import deqjax as dj
+from deqjax import model_folders
+
+REAL = Path(__file__).parents[2] / "shared/data/val/siat_s4_ax.h5"
+LEAST_GAIN = {"brain": 2.0, "brain-small": 2.0}
+"""Decibels over zero-filled on the first real slices, 4x; the cards give the mean over all of them."""
+
+each_model = pytest.mark.parametrize("name", dj.models())
+
+
+@pytest.fixture(scope="module")
+def slice_and_mask() -> tuple[np.ndarray, jnp.ndarray]:
+    kspace = dj.data.phantom_volume(3, (1, 96, 81)).kspace[0]
+    return kspace, jnp.asarray(dj.masks.CartesianRandom(4, 0.08)(kspace.shape, "phantom"))
+
+
+def test_there_are_models() -> None:
+    assert dj.models() == sorted(LEAST_GAIN)
+    with pytest.raises(ValueError, match="come with deqjax are brain, brain-small"):
+        dj.load("brian")
+
+
+@each_model
+def test_a_model_is_small_and_its_card_says_what_it_is(name: str) -> None:
+    folder = model_folders.find(name)
+    assert (folder / "params.npz").stat().st_size < 5e6
+    card = (folder / "README.md").read_text()
+    for word in ("Data", "Terms", "Command", "seed", "Numbers", "Limits"):
+        assert word in card, word
+    assert "shared/data" not in (folder / "config.toml").read_text()
+
+
+@each_model
+def test_a_model_converges_at_every_scale(name: str, slice_and_mask) -> None:
+    kspace, mask = slice_and_mask
+    recon, params = dj.load(name)
+    A = dj.physics.MaskedFourier(mask)
+    image, stats = recon(params, A, mask * kspace)
+    assert bool(stats.converged)
+    assert int(stats.num_steps) <= 40
+    for factor in (1e-6, 1e6):
+        scaled, _ = recon(params, A, factor * mask * kspace)
+        assert np.linalg.norm(scaled / factor - image) < 5e-3 * np.linalg.norm(image)
+    target = jnp.abs(dj.physics.ifft2c(jnp.asarray(kspace)))
+    better, start = (dj.metrics.psnr(jnp.abs(x), target) for x in (image, A.adjoint(mask * kspace)))
+    assert better > start + 1
+
+
+def test_the_two_line_way_in(slice_and_mask) -> None:
+    kspace, mask = slice_and_mask
+    image, stats = dj.reconstruct(mask * kspace, mask, model="brain-small")
+    assert image.shape == kspace.shape
+    assert bool(stats.converged)
+
+
+@each_model
+@pytest.mark.skipif(not REAL.exists(), reason="the real slices are not here")
+def test_a_model_keeps_its_promise_on_real_slices(name: str) -> None:
+    scan = dj.data.read_volume(REAL, (0, 1))
+    mask = jnp.asarray(dj.masks.CartesianRandom(4, 0.08)(scan.kspace.shape[-2:], scan.name))
+    recon, params = dj.load(name)
+    A = dj.physics.MaskedFourier(mask)
+    image, stats = recon(params, A, mask * scan.kspace)
+    assert bool(stats.converged.all())
+    target = jnp.abs(dj.physics.ifft2c(jnp.asarray(scan.kspace)))
+    gain = dj.metrics.psnr(jnp.abs(image), target) - dj.metrics.psnr(jnp.abs(A.adjoint(mask * scan.kspace)), target)
+    assert gain > LEAST_GAIN[name]
