@@ -39,7 +39,7 @@ def main() -> None:
         return float(dj.metrics.psnr(magnitude, target)), float(dj.metrics.ssim(magnitude, target))
 
     table = Table(
-        "method", "PSNR", "SSIM", "evaluations", "converged", title=f"{options.file.name}, {mask.mean():.3f} sampled"
+        "method", "PSNR", "SSIM", "evaluations", "residual", title=f"{options.file.name}, {mask.mean():.3f} sampled"
     )
     add = lambda name, image, *cells: table.add_row(name, *(f"{value:.3f}" for value in scores(image)), *cells)
     add("zero-filled", zero_filled)
