@@ -56,6 +56,7 @@ def test_a_batch_is_its_images_and_the_scale_does_not_matter(coil_images) -> Non
         np.testing.assert_allclose(espirit(1e-7 * one, 0.4), maps, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_soft_crop_falls_smoothly(coil_images) -> None:
     kspace = fft2c(jnp.asarray(coil_images[1]))
     sizes = rss(espirit(kspace, 0.4, crop=0.8, soft=True))

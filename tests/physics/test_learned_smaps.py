@@ -88,6 +88,7 @@ def test_with_and_without_learning_agree_at_the_start() -> None:
     np.testing.assert_allclose(batch, recon.replace(smaps=None)({}, A, kspace)[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_few_steps_of_training_lower_the_loss_and_the_bound_leaves_the_maps_alone() -> None:
     solver = dj.solvers.Picard(max_steps=6)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4), penalty=0.1, cg_steps=4)
