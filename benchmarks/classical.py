@@ -24,7 +24,7 @@ import deqjax as dj
 from deqjax.data import read_volume
 from deqjax.types import Prior
 
-STEPS = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300)
+STEPS = (20, 30, 50, 100, 200)
 ITERATIONS = 100
 PRIORS: dict[str, tuple[Prior, Callable[..., Any]]] = {
     "total variation": (dj.priors.TotalVariation(isotropic=False), mr.app.TotalVariationRecon),
