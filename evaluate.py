@@ -8,9 +8,7 @@ the validation files of the model's config. Further options change the config: -
 --inference.type=Picard --inference.max_steps=200.
 """
 
-import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from deqjax.data import list_files, write_phantoms, write_submission
 from deqjax.report import code, comparison, convergence, html_table, metrics_table, picture, write_csv, write_page
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.training.evaluate import Volume, evaluate_file
+from deqjax.whole import whole_folder
 
 
 def evaluate(model: str | Path, out: Path, data: str = "", overrides: list[str] = []) -> list[Volume]:  # noqa: B006
@@ -31,32 +30,34 @@ def evaluate(model: str | Path, out: Path, data: str = "", overrides: list[str] 
     files = list_files(data) if data else validation_files(config)
     volumes = [evaluate_file(recon, params, file, config) for file in files]
 
-    rows = [volume.row for volume in volumes]
     shown = ("volume", "PSNR zero-filled", "PSNR", "SSIM zero-filled", "SSIM", "steps", "residual")
-    metrics_table([{name: row[name] for name in shown if name in row} for row in rows], config.title)
-    # Written beside and renamed, so that there is a whole evaluation or none.
-    beside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    write_csv(beside / "volumes.csv", rows)
-    for volume in volumes:
-        if volume.target is None:
-            write_submission(beside / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
-    pictures = [draw(volume, beside) for volume in volumes[:4]]
-    residuals = {volume.name: volume.stats.residuals for volume in volumes[:4]}
-    convergence(beside / "convergence.png", residuals, recon.solver.rtol)
+    metrics_table([{name: v.row[name] for name in shown if name in v.row} for v in volumes], config.title)
     command = shlex.join(
         ["python", "evaluate.py", str(model), f"--out={out}", *([f"--data={data}"] if data else []), *overrides]
     )
+    with whole_folder(out) as beside:
+        write_results(beside, volumes, config, recon.solver.rtol, command)
+    print(f"page: {out / 'index.html'}")
+    return volumes
+
+
+def write_results(folder: Path, volumes: list[Volume], config: Config, rtol: float, command: str) -> None:
+    """Write the table, the pictures, the images of files without a target, and the page that holds them."""
+    rows = [volume.row for volume in volumes]
+    write_csv(folder / "volumes.csv", rows)
+    for volume in volumes:
+        if volume.target is None:
+            write_submission(folder / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
+    pictures = [draw(volume, folder) for volume in volumes[:4]]
+    residuals = {volume.name: volume.stats.residuals for volume in volumes[:4]}
+    convergence(folder / "convergence.png", residuals, rtol)
     page = [
         ("Volumes", [html_table(rows), "Metrics of the magnitude, per volume, then the mean over volumes."]),
         ("Pictures", [picture(path, path.stem) for path in pictures]),
-        ("Convergence", [picture(beside / "convergence.png", "relative residual of each slice over evaluations of f")]),
+        ("Convergence", [picture(folder / "convergence.png", "relative residual of each slice over evaluations of f")]),
         ("How to get this", [code(command), code(to_toml(to_table(config)))]),
     ]
-    write_page(beside / "index.html", config.title, page)
-    os.replace(beside, out)
-    print(f"page: {out / 'index.html'}")
-    return volumes
+    write_page(folder / "index.html", config.title, page)
 
 
 def draw(volume: Volume, out: Path) -> Path:

@@ -20,7 +20,6 @@ from deqjax.data import Batch, Slices, batch_at, prefetch
 from deqjax.implicit import Unrolled
 from deqjax.nets import certify, norm_bounds
 from deqjax.report import TrainingLog, read_log, training_curve
-from deqjax.report.replacing import replacing
 from deqjax.solvers import Picard
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.training import (
@@ -37,6 +36,7 @@ from deqjax.training import (
     replicate,
     restart,
 )
+from deqjax.whole import whole_file
 from evaluate import evaluate, run_folder, training_files, validation_files
 
 
@@ -150,7 +150,7 @@ def check_free(out: Path, config: Config) -> None:
 def claim(out: Path, config: Config) -> None:
     """Take the output folder for this experiment."""
     if not (out / model_folders.CONFIG).exists():
-        with replacing(out / model_folders.CONFIG) as beside:
+        with whole_file(out / model_folders.CONFIG, overwrite=True) as beside:
             beside.write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
 
 

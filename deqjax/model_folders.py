@@ -1,9 +1,5 @@
 """Model folders: parameters, the resolved config and a model card, all of them plain files."""
 
-import os
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.config import Config, read_config
+from deqjax.data.npz_archive import DAMAGE
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
+from deqjax.whole import whole_folder
 
 PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -45,18 +43,11 @@ def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder}: exists already; choose another folder or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as beside:
         arrays: dict[str, Any] = {path: np.asarray(leaf) for path, leaf in _flatten(params).items()}
         np.savez(beside / PARAMS, **arrays)
         (beside / CONFIG).write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
         (beside / CARD).write_text(card, encoding="utf-8")
-        beside.chmod(0o755)
-        os.rename(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
     return folder
 
 
@@ -108,7 +99,7 @@ def load_params(name: str | Path, recon: Reconstructor) -> Params:
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
     params = jax.eval_shape(recon.init, jax.random.key(0))
     expected = {name: leaf.shape for name, leaf in _flatten(params).items()}
@@ -143,9 +134,10 @@ def reconstruct(
     """Reconstruct k-space with a trained model, the two-line way in.
 
     Args:
-      kspace: ([batch,] y, x), or with ``smaps`` ([batch,] coil, y, x), complex.
+      kspace: ([batch,] y, x), or with ``smaps`` ([batch,] coil, y, x), complex. Without ``smaps``, coils would be taken
+        for a batch of images of one coil.
       mask: broadcasts against (y, x).
-      smaps: ([batch,] coil, y, x), for several coils.
+      smaps: ([batch,] coil, y, x), for several coils; for instance ``deqjax.physics.espirit(kspace)``.
       model: the name of a model that comes with the package, or a model folder.
 
     Returns:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
 from deqjax.normalisation import EnergyScale, Normalisation, Units
@@ -144,7 +145,7 @@ def _axes(A: ForwardModel) -> str:
 def _check(A: ForwardModel, kspace: jax.Array) -> None:
     """The door: everything a user can get wrong is said here, in words, before anything is compiled."""
     arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
-    shapes = {name: jnp.shape(getattr(A, name)) for name in arrays}
+    shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
     fits = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
     names = ", ".join(_axes(A))
     if not jnp.iscomplexobj(kspace):

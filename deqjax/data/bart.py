@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from deqjax.data.cfl import cfl_pair, open_cfl, write_cfl
+from deqjax.data.finite import check_read
 from deqjax.data.fourier import ifft1c
 from deqjax.data.scan import Scan, find_mask, shared_mask, slice_range
 
@@ -47,8 +48,7 @@ def read_bart(path: str | Path, slices: tuple[int, int] | None = None, select: M
             kspace[:, coil] = ifft1c(array[:, :, :, coil, 0].transpose(0, 2, 1), axis=0)[first : last + 1]
         sampled = np.any([(array[i, ..., 0] != 0).any(axis=-1).T for i in range(read)], axis=0)
         mask = shared_mask(sampled[None])
-    if not np.isfinite(kspace).all():
-        raise ValueError(f"{data}: NaN or infinity in the k-space of slices {first} to {last}; leave these slices out")
+    check_read(data, "the k-space", kspace, first, last)
     kspace = kspace[:, 0] if kspace.shape[1] == 1 else kspace
     return Scan(kspace, mask=mask, name=data.name, slices=tuple(range(first, last + 1)), format="BART cfl")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deqjax.data.whole_file import check_finite, whole_file
+from deqjax.data.finite import check_finite
+from deqjax.whole import whole_file
 
 
 def read_cfl(path: str | Path) -> np.ndarray:

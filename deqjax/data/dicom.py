@@ -1,13 +1,12 @@
 """Magnitude images out as a DICOM series."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deqjax.data.whole_file import check_finite
+from deqjax.data.finite import check_finite
+from deqjax.whole import whole_folder
 
 
 def write_dicom(
@@ -46,24 +45,15 @@ def write_dicom(
     if len(description) > 64 or "\\" in description:
         raise ValueError(f"description has {len(description)} characters, DICOM allows 64, none of them a backslash")
     check_finite(folder, "the image", image)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: exists and is not overwritten; choose a new folder")
     image = np.asarray(image, np.float64).reshape(-1, *image.shape[-2:])
     slope, intercept = _decimal((image.max() - min(image.min(), 0)) / 65535 or 1.0), _decimal(min(image.min(), 0))
     stored = np.clip(np.rint((image - float(intercept)) / float(slope)), 0, 65535).astype("<u2")
     uids = {name: pydicom.uid.generate_uid(prefix=None) for name in ("Study", "Series", "Frame")}
-    beside = folder.with_name(f".{os.getpid()}.part.{folder.name}")
-    beside.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as beside:
         for number, pixels in enumerate(stored):
             data = _slice(pydicom, pixels, number, voxel_size, uids)
             data.SeriesDescription, data.RescaleSlope, data.RescaleIntercept = description, slope, intercept
             data.save_as(beside / f"{number + 1:04}.dcm", enforce_file_format=True)
-        if folder.exists():
-            folder.rmdir()
-        os.replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return sorted(folder.iterdir())
 
 

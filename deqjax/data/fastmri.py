@@ -7,8 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from deqjax.data.finite import check_read
+from deqjax.data.hdf5 import open_hdf5
 from deqjax.data.header import parse_header
-from deqjax.data.scan import Scan
+from deqjax.data.scan import Scan, slice_range
 
 
 def read_slice(path: str | Path, index: int) -> Scan:
@@ -62,13 +64,8 @@ def read_kspace(path: str | Path, index: int) -> np.ndarray:
 @contextmanager
 def open_kspace(path: str | Path) -> Iterator[tuple[h5py.File, h5py.Dataset]]:
     """Open a file to read, and hand out its k-space; every failure is a ValueError that names the file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; check the path")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file, _kspace_of(file, path)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
+    with open_hdf5(path) as file:
+        yield file, _kspace_of(file, path)
 
 
 def _kspace_of(file: h5py.File, path: str | Path) -> h5py.Dataset:
@@ -104,12 +101,9 @@ def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice
 
 
 def _load(path: Path, dataset: h5py.Dataset, which: int | slice, first: int, last: int) -> np.ndarray:
-    total = dataset.shape[0]
-    if not 0 <= first <= last < total:
-        raise ValueError(f"{path}: no slices {first} to {last}; it has {total}, counted from 0 (last included)")
+    slice_range(path, (first, last), dataset.shape[0])
     kspace = np.asarray(dataset[which], dtype=np.complex64)
-    if not np.isfinite(kspace).all():
-        raise ValueError(f"{path}: NaN or infinity in the k-space of slices {first} to {last}; leave these slices out")
+    check_read(path, "the k-space", kspace, first, last)
     return kspace
 
 

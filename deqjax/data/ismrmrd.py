@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from deqjax.data.finite import check_read
 from deqjax.data.fourier import fft1c, ifft1c
 from deqjax.data.ismrmrd_acquisitions import open_acquisitions, samples_of
 from deqjax.data.ismrmrd_header import Encoding
@@ -64,8 +65,7 @@ def read_ismrmrd(
         kspace, sampled = kspace[inside], sampled[inside]
     else:
         kspace, sampled = kspace[:, :, 0], measured_rows[None, :, None] & lines
-    if not np.isfinite(kspace).all():
-        raise ValueError(f"{path}: NaN or infinity in the k-space of slices {first} to {last}; leave these slices out")
+    check_read(path, "the k-space", kspace, first, last)
     y, voxel_size = kspace.shape[-2], plan.encoding.voxel_size
     if voxel_size is not None:
         voxel_size = voxel_size[0 if partitions > 1 else 2], voxel_size[2 if partitions > 1 else 0], voxel_size[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from deqjax.data.hdf5 import open_hdf5
 from deqjax.data.ismrmrd_header import Encoding, parse_encodings
 from deqjax.data.ismrmrd_layout import NOISE, has_flag
 
@@ -42,21 +43,16 @@ def read_noise(path: str | Path) -> np.ndarray:
 @contextmanager
 def open_acquisitions(path: str | Path) -> Iterator[tuple[h5py.Dataset, list[Encoding]]]:
     """Open a file, and hand out its acquisitions and encodings; every failure is a ValueError that names the file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; check the path")
-    try:
-        with h5py.File(path, "r") as file:
-            group = file[find_group(path, file)]
-            data = group["data"]
-            if data.ndim != 1 or not {"head", "data"} <= set(data.dtype.names or ()):
-                raise ValueError(f"{path}: '{group.name}/data' holds {data.dtype} {data.shape}, no acquisitions")
-            try:
-                encodings = parse_encodings(np.ravel(group["xml"][()])[0])
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}; repair '{group.name}/xml'") from error
-            yield data, encodings
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
+    with open_hdf5(path) as file:
+        group = file[find_group(path, file)]
+        data = group["data"]
+        if data.ndim != 1 or not {"head", "data"} <= set(data.dtype.names or ()):
+            raise ValueError(f"{path}: '{group.name}/data' holds {data.dtype} {data.shape}, no acquisitions")
+        try:
+            encodings = parse_encodings(np.ravel(group["xml"][()])[0])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; repair '{group.name}/xml'") from error
+        yield data, encodings
 
 
 def find_group(path: str | Path, file: h5py.File) -> str:

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deqjax.data.finite import check_finite, check_read
 from deqjax.data.fourier import fft2c
 from deqjax.data.scan import Scan, slice_range
-from deqjax.data.whole_file import check_finite, whole_file
+from deqjax.whole import whole_file
 
 DAMAGE = (OSError, EOFError, OverflowError, zlib.error)
 """What reading a damaged file can raise."""
@@ -97,8 +98,7 @@ def read_nifti(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     except DAMAGE as error:
         raise ValueError(f"{path}: truncated or damaged ({error}); copy or download it again") from error
     image = np.asarray(values).reshape(*_sizes(file)[:2], -1).transpose(2, 1, 0).astype(np.complex64)
-    if not np.isfinite(image).all():
-        raise ValueError(f"{path}: NaN or infinity in slices {first} to {last}; leave these slices out")
+    check_read(path, "the image", image, first, last)
     x, y, z = (*map(float, file.header.get_zooms()[:3]), 1.0)[:3]
     return Scan(
         kspace=np.ascontiguousarray(fft2c(image)),

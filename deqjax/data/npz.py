@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from deqjax.data.finite import check_finite, check_read
 from deqjax.data.npz_archive import Stored, read_array, stored_arrays
 from deqjax.data.scan import Scan, slice_range
-from deqjax.data.whole_file import check_finite, whole_file
+from deqjax.whole import whole_file
 
 KEYS = ("kspace", "mask", "smaps", "target")
 
@@ -38,8 +39,7 @@ def read_npz(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
         if key in stored
     }
     for key, values in arrays.items():
-        if not np.isfinite(values).all():
-            raise ValueError(f"{path}: NaN or infinity in '{key}', slices {first} to {last}; leave these slices out")
+        check_read(path, f"'{key}'", values, first, last)
     count = last + 1 - first
     smaps, mask, target = arrays.get("smaps"), arrays.get("mask"), arrays.get("target")
     return Scan(

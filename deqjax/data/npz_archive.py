@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError)
 """What reading a damaged archive can raise."""
 
 Stored = dict[str, tuple[tuple[int, ...], np.dtype]]
@@ -18,7 +18,7 @@ Stored = dict[str, tuple[tuple[int, ...], np.dtype]]
 
 def stored_arrays(path: str | Path) -> Stored:
     """Shape and type of every array of the archive."""
-    with _open_archive(path) as archive:
+    with open_archive(path) as archive:
         found = {}
         for name in archive.namelist():
             if name.endswith(".npy"):
@@ -30,7 +30,7 @@ def stored_arrays(path: str | Path) -> Stored:
 
 def read_array(path: Path, key: str, slices: tuple[int, int] | None) -> np.ndarray:
     """An array, or these entries of its first axis, of which no other is kept."""
-    with _open_archive(path) as archive, archive.open(key + ".npy") as member:
+    with open_archive(path) as archive, archive.open(key + ".npy") as member:
         shape, fortran, dtype = _header(member)
         if slices is None or fortran:
             member.seek(0)
@@ -43,7 +43,7 @@ def read_array(path: Path, key: str, slices: tuple[int, int] | None) -> np.ndarr
 
 
 @contextmanager
-def _open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
+def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive; every failure while it is open is a ValueError that names the file."""
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; check the path")

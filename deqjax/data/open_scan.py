@@ -14,9 +14,11 @@ from deqjax.data.bart import bart_shape, read_bart
 from deqjax.data.cfl import cfl_pair, read_dimensions
 from deqjax.data.fastmri import open_kspace, read_volume
 from deqjax.data.fastmri import read_kspace as read_fastmri_kspace
+from deqjax.data.hdf5 import open_hdf5
 from deqjax.data.ismrmrd import ismrmrd_shape, read_ismrmrd
 from deqjax.data.nifti import nifti_shape, read_nifti
 from deqjax.data.npz import npz_shape, read_npz
+from deqjax.data.npz_archive import open_archive
 from deqjax.data.scan import Scan
 
 LOOKED_FOR = (
@@ -102,23 +104,17 @@ def _recognise(path: str | Path) -> _Format:
 
 def _look_in_hdf5(path: Path) -> tuple[dict[str, _Format], str]:
     found = {}
-    try:
-        with h5py.File(path, "r") as file:
-            if isinstance(file.get("kspace"), h5py.Dataset):
-                found["fastMRI"] = _Format(read_volume, _fastmri_shape)
-            if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
-                found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
-            return found, f"HDF5 with {sorted(map(str, file))}, no dataset 'kspace'"
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error
+    with open_hdf5(path) as file:
+        if isinstance(file.get("kspace"), h5py.Dataset):
+            found["fastMRI"] = _Format(read_volume, _fastmri_shape)
+        if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
+            found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
+        return found, f"HDF5 with {sorted(map(str, file))}, no dataset 'kspace'"
 
 
 def _look_in_zip(path: Path) -> tuple[dict[str, _Format], str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
+    with open_archive(path) as archive:
+        names = archive.namelist()
     found = {"npz": _Format(read_npz, npz_shape)} if "kspace.npy" in names else {}
     return found, f"a zip archive with {sorted(names)[:8]}"
 

@@ -7,8 +7,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from deqjax.data.finite import check_finite
 from deqjax.data.header import make_header
-from deqjax.data.whole_file import check_finite, whole_file
+from deqjax.whole import whole_file
 
 
 def write_volume(

@@ -5,9 +5,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from deqjax.data.finite import check_finite
 from deqjax.data.ismrmrd_header import make_xml
 from deqjax.data.ismrmrd_layout import ACQUISITION, FIRST_IN_SLICE, LAST_IN_MEASUREMENT, LAST_IN_SLICE, NOISE
-from deqjax.data.whole_file import check_finite, whole_file
+from deqjax.whole import whole_file
 
 
 def write_ismrmrd(

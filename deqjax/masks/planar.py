@@ -66,6 +66,29 @@ def closest_fill(fill: Callable[[int], np.ndarray], number: int, most: int) -> n
     return min(grids, key=lambda grid: abs(np.count_nonzero(grid) - number))
 
 
+def planar_fill(
+    fill: Callable[[int], np.ndarray],
+    most: int,
+    square: np.ndarray,
+    acceleration: float,
+    padding: tuple[int, int] | None,
+) -> np.ndarray:
+    """The mask among ``fill(1) .. fill(most)`` whose number of points is nearest to what the acceleration asks for.
+
+    >>> rows = np.arange(8)[:, None] * np.ones((1, 8))
+    >>> planar_fill(lambda n: rows < n, 8, rows < 1, acceleration=4, padding=None).sum()
+    np.float32(16.0)
+    """
+    number = number_of_points(
+        (square.shape[0], square.shape[1]),
+        acceleration,
+        int(fill(most).sum()),
+        int(square.sum()),
+        "lower acceleration or center_fraction" if acceleration > 2 else "raise acceleration",
+    )
+    return as_planar_mask(closest_fill(fill, number, most), padding)
+
+
 def mark(grid: tuple[int, int], trajectory: np.ndarray) -> np.ndarray:
     """Mark the grid points nearest to the samples of a trajectory (..., 2) in cycles per field of view; bool (y, x).
 

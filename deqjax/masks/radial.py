@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from deqjax.masks.lines import Choices, Seed, check_settings, draw_choice, generator
-from deqjax.masks.planar import as_planar_mask, center_square, closest_fill, grid_of, mark, number_of_points
-from deqjax.masks.radial_trajectory import radial_trajectory
+from deqjax.masks.planar import as_planar_mask, center_square, grid_of, mark, planar_fill
+from deqjax.masks.radial_trajectory import check_order, radial_trajectory
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Radial:
 
     def __post_init__(self) -> None:
         check_settings(self.acceleration, self.center_fraction)
-        if self.order not in ("golden", "uniform"):
-            raise ValueError(f'order must be "golden" or "uniform", got {self.order!r}')
+        check_order(self.order)
         if self.spokes is not None and not self.spokes >= 1:
             raise ValueError(f"spokes must be at least 1, got {self.spokes!r}; leave it out to have the acceleration")
 
@@ -58,12 +57,4 @@ class Radial:
 
         if self.spokes is not None:
             return as_planar_mask(fill(self.spokes), padding)
-        most = 2 * max(grid)
-        number = number_of_points(
-            grid,
-            acceleration,
-            int(fill(most).sum()),
-            int(square.sum()),
-            "lower acceleration or center_fraction" if acceleration > 2 else "raise acceleration",
-        )
-        return as_planar_mask(closest_fill(fill, number, most), padding)
+        return planar_fill(fill, 2 * max(grid), square, acceleration, padding)

@@ -42,12 +42,20 @@ def radial_trajectory(
     """
     samples = 2 * max(shape) if samples is None else samples
     check_counts(shape, spokes=spokes, samples=samples)
-    if order not in ("golden", "uniform"):
-        raise ValueError(f'order must be "golden" or "uniform", got {order!r}')
+    check_order(order)
     step = GOLDEN_ANGLE if order == "golden" else math.pi / spokes
     angle = start + step * np.arange(spokes)[:, None]
     along = ((np.arange(samples) - samples // 2) / samples)[None, :]
     return np.stack([shape[0] * along * np.sin(angle), shape[1] * along * np.cos(angle)], axis=-1).astype(np.float32)
+
+
+def check_order(order: str) -> None:
+    """Refuse an order of the spokes that is neither "golden" nor "uniform".
+
+    >>> check_order("golden")
+    """
+    if order not in ("golden", "uniform"):
+        raise ValueError(f'order must be "golden" or "uniform", got {order!r}')
 
 
 def check_counts(shape: tuple[int, int], **counts: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deqjax.masks.lines import Choices, Seed, check_settings, draw_choice, generator
-from deqjax.masks.planar import as_planar_mask, center_square, closest_fill, grid_of, mark, number_of_points
+from deqjax.masks.planar import center_square, grid_of, mark, planar_fill
 from deqjax.masks.spiral_trajectory import spiral_trajectory
 
 STEPS_A_TURN = 8
@@ -59,11 +59,4 @@ class Spiral:
             return square | mark(grid, spiral_trajectory(grid, turns, self.interleaves, power=self.power, start=start))
 
         most = math.ceil(STEPS_A_TURN * max(grid) * max(self.power, 1))
-        number = number_of_points(
-            grid,
-            acceleration,
-            int(fill(most).sum()),
-            int(square.sum()),
-            "lower acceleration or center_fraction" if acceleration > 2 else "raise acceleration",
-        )
-        return as_planar_mask(closest_fill(fill, number, most), padding)
+        return planar_fill(fill, most, square, acceleration, padding)

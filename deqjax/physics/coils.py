@@ -41,6 +41,12 @@ def combine_coils(images: jax.Array, smaps: jax.Array) -> jax.Array:
     return jnp.sum(jnp.conj(smaps) * images, axis=-3)
 
 
+def check_coil_axis(kspace: jax.Array) -> None:
+    """Refuse k-space without the axes (..., coil, y, x), with a ValueError."""
+    if kspace.ndim < 3:
+        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+
+
 def calibration_size(size: int, center_fraction: float) -> tuple[int, int]:
     """First index and number of the fully sampled centre lines, as the masks draw them.
 
@@ -60,8 +66,7 @@ def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Arra
     >>> low_resolution_images(jnp.ones((3, 32, 32), complex), 0.25).shape
     (3, 32, 32)
     """
-    if kspace.ndim < 3:
-        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+    check_coil_axis(kspace)
     window = jnp.ones((1, 1), kspace.real.dtype)
     for axis, size in ((-2, kspace.shape[-2]), (-1, kspace.shape[-1])):
         start, number = calibration_size(size, center_fraction)

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from deqjax.physics.coils import check_coil_axis
+
 
 def compression_matrix(kspace: jax.Array, coils: int) -> jax.Array:
     """Find the combinations of coils with the most energy: the first left singular vectors, ``U[:, :coils]^H``.
@@ -26,8 +28,7 @@ def compression_matrix(kspace: jax.Array, coils: int) -> jax.Array:
     >>> [round(abs(weight), 2) for weight in compression_matrix(kspace, 1)[0].tolist()]
     [0.33, 0.67, 0.67, 0.0]
     """
-    if kspace.ndim < 3:
-        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+    check_coil_axis(kspace)
     if not 1 <= coils <= kspace.shape[-3]:
         raise ValueError(f"coils must lie in 1 .. {kspace.shape[-3]}, the coils of kspace {kspace.shape}; got {coils}")
     largest = jnp.max(jnp.abs(kspace))

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.physics.coils import calibration_size
+from deqjax.physics.coils import calibration_size, check_coil_axis
+from deqjax.physics.compress_coils import compression_matrix
 
 _SQUARINGS = 4
 """A power step multiplies by the matrix so many times squared: the second eigenvalue can be close to the first."""
@@ -60,8 +61,7 @@ def espirit(
     >>> bool(jnp.allclose(rss(smaps)[12:20, 12:20], 1, atol=1e-4))
     True
     """
-    if kspace.ndim < 3:
-        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+    check_coil_axis(kspace)
     window = []
     for size, axis in zip(kspace.shape[-2:], "yx"):
         start, number = calibration_size(size, center_fraction)
@@ -72,18 +72,14 @@ def espirit(
                 "low_resolution_smaps"
             )
         window.append(slice(start, start + number))
-    calibration = kspace[..., window[0], window[1]].reshape(-1, *_sizes(kspace.shape[-3], window))
+    square = kspace[..., window[0], window[1]]
     one = partial(
         _maps, shape=(kspace.shape[-2], kspace.shape[-1]), kernel=kernel, threshold=threshold, power_steps=power_steps
     )
-    smaps, eigenvalue = jax.lax.map(one, calibration)
+    smaps, eigenvalue = jax.lax.map(one, square.reshape(-1, *square.shape[-3:]))
     width = 1 - crop
     weight = jnp.clip((eigenvalue - (crop - width)) / (2 * width + 1e-12), 0, 1) if soft else eigenvalue >= crop
     return (smaps * weight[:, None]).reshape(kspace.shape)
-
-
-def _sizes(coils: int, window: list[slice]) -> tuple[int, int, int]:
-    return coils, window[0].stop - window[0].start, window[1].stop - window[1].start
 
 
 def _maps(
@@ -111,8 +107,7 @@ def _maps(
     sums = jnp.einsum("xt,stcd->sxcd", x, sums)
 
     # the phase of every map is that of the strongest combination of coils
-    flat = calibration.reshape(coils, -1)
-    strongest = jnp.linalg.eigh(flat @ flat.conj().T)[1][:, -1]
+    strongest = compression_matrix(calibration, 1)[0]
 
     def unit(vector: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(vector, axis=1, keepdims=True)
@@ -127,7 +122,7 @@ def _maps(
         vector = jnp.take_along_axis(power, loudest[:, None, None], axis=2)[..., 0]
         vector = jax.lax.fori_loop(0, power_steps, lambda _, v: unit(jnp.einsum("xcd,xd->xc", power, v)), unit(vector))
         eigenvalue = jnp.linalg.norm(jnp.einsum("xcd,xd->xc", matrices, vector), axis=1)
-        turn = vector @ strongest.conj()
+        turn = vector @ strongest
         return vector * jnp.exp(-1j * jnp.angle(turn))[:, None], eigenvalue
 
     vectors, eigenvalues = jax.lax.map(row, y, batch_size=_ROWS)

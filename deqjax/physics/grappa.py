@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.physics.coils import check_coil_axis
+
 
 class Pattern(NamedTuple):
     """Every ``step``-th line from ``first``, ``regular`` of them, and ``number`` calibration lines from ``start``."""
@@ -46,8 +48,7 @@ def grappa(kspace: jax.Array, mask: np.ndarray, kernel: tuple[int, int] = (5, 4)
     >>> grappa(jnp.ones((3, 8, 16), complex), mask, kernel=(3, 2)).shape
     (3, 8, 16)
     """
-    if kspace.ndim < 3:
-        raise ValueError(f"kspace needs the axes (..., coil, y, x); it has shape {kspace.shape}")
+    check_coil_axis(kspace)
     sampled = np.asarray(mask) != 0
     if sampled.shape not in ((kspace.shape[-1],), (1, kspace.shape[-1])):
         raise ValueError(f"mask of shape {sampled.shape} must be (1, x) or (x,) for kspace of shape {kspace.shape}")

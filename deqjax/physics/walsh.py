@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.physics.coils import low_resolution_images
+from deqjax.physics.compress_coils import compression_matrix
 
 
 @partial(jax.jit, static_argnames=("center_fraction", "block"))
@@ -48,7 +49,7 @@ def _maps(images: jax.Array, block: int) -> jax.Array:
     """The maps of one set of coil images, (coil, y, x)."""
     _, y, x = images.shape
     covariance = partial(jnp.einsum, precision="highest")
-    strongest = jnp.linalg.eigh(covariance("cyx,dyx->cd", images, jnp.conj(images)))[1][:, -1]
+    strongest = compression_matrix(images, 1)[0]
     padded = jnp.pad(images, [(0, 0), (block // 2, block // 2), (block // 2, block // 2)])
     columns = np.arange(x)[:, None] + np.arange(block)
 
@@ -57,7 +58,7 @@ def _maps(images: jax.Array, block: int) -> jax.Array:
         along = covariance("cyx,dyx->xcd", strip, jnp.conj(strip))
         local = jnp.sum(along[columns], axis=1)
         vector = jnp.linalg.eigh(local)[1][..., -1]
-        turn = jnp.exp(-1j * jnp.angle(vector @ jnp.conj(strongest)))
+        turn = jnp.exp(-1j * jnp.angle(vector @ strongest))
         there = jnp.trace(local, axis1=-2, axis2=-1).real > 0
         return vector * (turn * there)[:, None]
 

@@ -17,10 +17,9 @@ class Wavelet:
     """Sparsity of Daubechies wavelets, ``g(x) = sum_i |(K x)_i|``, where ``K^H K = I``.
 
     K is the orthonormal transform around the border, on the last ``dimensions`` axes; an odd size gets one zero at each
-    level.
-    What is left at the last level counts too. With several ``shifts`` it is the transforms of as many shifted images,
-    divided by the square root of their number: a tight frame, which does not see where the grid of the transform
-    lies. It takes the place of the random shifts of other packages, with which nothing converges to a point.
+    level. What is left at the last level counts too. With several ``shifts`` it is the transforms of as many shifted
+    images, divided by the square root of their number: a tight frame, which does not see where the grid of the
+    transform lies. It takes the place of the random shifts of other packages, with which nothing converges to a point.
 
     Sources: I. Daubechies, "Orthonormal bases of compactly supported wavelets", Commun. Pure Appl. Math. 41:909, 1988,
     section 4; R. R. Coifman, D. L. Donoho, "Translation-invariant de-noising", Wavelets and Statistics, 1995; in MRI,

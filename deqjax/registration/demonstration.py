@@ -1,6 +1,5 @@
 """The demonstration of registration by attention: two functions of a line, with known answers, in four pictures."""
 
-from os import PathLike
 from pathlib import Path
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
+from deqjax.whole import whole_file
 
 EXAMPLES = {
     "square root": (jnp.square, lambda x: x, jnp.sqrt),
@@ -36,7 +36,7 @@ def register_line(inverse: FunctionInverse, example: str, count: int, seed: int 
     return found, truth(x)
 
 
-def demonstrate(folder: str | PathLike) -> dict[str, float]:
+def demonstrate(folder: str | Path) -> dict[str, float]:
     """Write a picture of each example with each of `SETTINGS`, and return the mean errors of Xi by picture.
 
     A picture shows A and B, and Xi beside the truth with its error.
@@ -65,5 +65,6 @@ def demonstrate(folder: str | PathLike) -> dict[str, float]:
             figure.suptitle(f"{example}, {setting}: {inverse.features} features, {count} points")
             functions.legend()
             maps.legend()
-            figure.savefig(folder / f"{name}.png")
+            with whole_file(folder / f"{name}.png", overwrite=True) as beside:
+                figure.savefig(beside)
     return errors

@@ -1,6 +1,6 @@
 """What to look at after a registration: a checkerboard, a fusion overlay and the change of volume."""
 
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from deqjax.registration.grid import Grid
 from deqjax.registration.measures import volume_change
 from deqjax.registration.transforms import Map
+from deqjax.whole import whole_file
 
 
 def checkerboard(a: Any, b: Any, squares: int = 8) -> np.ndarray:
@@ -31,7 +32,7 @@ def fusion(a: Any, b: Any) -> np.ndarray:
     return np.stack([a, b, a], axis=-1)
 
 
-def save_picture(path: str | PathLike, fixed: jax.Array, warped: jax.Array, map: Map, grid: Grid) -> None:
+def save_picture(path: str | Path, fixed: jax.Array, warped: jax.Array, map: Map, grid: Grid) -> None:
     """Write one picture of the middle slice: fixed, warped, checkerboard, fusion and log volume change.
 
     Raises:
@@ -58,7 +59,8 @@ def save_picture(path: str | PathLike, fixed: jax.Array, warped: jax.Array, map:
         axes.imshow(panel, origin="lower", **limit)
         axes.set_title(title)
         axes.set_axis_off()
-    figure.savefig(path)
+    with whole_file(path, overwrite=True) as beside:
+        figure.savefig(beside)
 
 
 def _unit(image: Any) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from deqjax.report.extra import extra
-from deqjax.report.replacing import replacing
 from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
+from deqjax.whole import whole_file
 
 
 def metrics_table(rows: Sequence[Row], title: str, means: bool = True, console: Any = None) -> None:
@@ -60,7 +60,7 @@ def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
     volume,psnr
     a,30.5
     """
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path, overwrite=True) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns_of(rows), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

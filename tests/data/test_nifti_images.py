@@ -57,7 +57,7 @@ def test_only_the_slices_asked_for(tmp_path):
     values[..., 0] = np.nan
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
     np.testing.assert_array_equal(read_nifti(path, slices=(1, 2)).target, np.abs(IMAGE)[1:])
-    with pytest.raises(ValueError, match=r"a\.nii: NaN or infinity in slices 0 to 2"):
+    with pytest.raises(ValueError, match=r"a\.nii: NaN or infinity in the image of slices 0 to 2"):
         read_nifti(path)
     with pytest.raises(ValueError, match=r"a\.nii: no slices 1 to 3; it has 3"):
         read_nifti(path, slices=(1, 3))

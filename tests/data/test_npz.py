@@ -56,7 +56,7 @@ def test_files_of_numpy_and_only_the_slices_asked_for(tmp_path, save):
     np.testing.assert_array_equal(read_npz(tmp_path / "a.npz", slices=(1, 1)).kspace, KSPACE[1:2])
     save(tmp_path / "b.npz", kspace=np.asfortranarray(KSPACE))
     np.testing.assert_array_equal(read_npz(tmp_path / "b.npz", slices=(1, 2)).kspace, KSPACE[1:])
-    with pytest.raises(ValueError, match=r"a\.npz: NaN or infinity in 'kspace', slices 0 to 2"):
+    with pytest.raises(ValueError, match=r"a\.npz: NaN or infinity in 'kspace' of slices 0 to 2"):
         read_npz(tmp_path / "a.npz")
 
 

@@ -4,17 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_arrays import random_complex
 
 from deqjax.physics import MaskedFourier, Sense, dot_product_gap
 from deqjax.types import ForwardModel
 
 SIZES = [(8, 10), (7, 9), (7, 10), (8, 9)]
 COILS = 3
-
-
-def random_complex(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
-    rng = np.random.default_rng(seed)
-    return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), complex)
 
 
 def lines(width: int, *batch: int) -> jax.Array:

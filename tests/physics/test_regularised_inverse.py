@@ -4,13 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_arrays import random_complex
 
 from deqjax.physics import MaskedFourier, Sense, conjugate_gradient
-
-
-def random_complex(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
-    rng = np.random.default_rng(seed)
-    return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), complex)
 
 
 def models(shape: tuple[int, int]) -> list:

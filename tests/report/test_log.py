@@ -57,7 +57,7 @@ def test_a_resumed_run_drops_what_it_will_do_again_and_a_torn_line(tmp_path):
     _run(tmp_path, [6, 7, 8], resumed_step=5)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_new_run_starts_an_empty_log(tmp_path):

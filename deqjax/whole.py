@@ -1,11 +1,10 @@
-"""Files that are whole or absent."""
+"""Files and folders that are whole or absent: written beside their place, then renamed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
 
 
 @contextmanager
@@ -32,10 +31,26 @@ def whole_file(path: str | Path, overwrite: bool) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def check_finite(path: str | Path, name: str, values: np.ndarray) -> None:
-    """Refuse to write NaN or infinity, with a ValueError that names the file.
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """Hand out a new folder beside ``folder`` to fill, and rename it to ``folder`` when the block ended well.
 
-    >>> check_finite("a.h5", "kspace", np.ones(3))
+    What an earlier attempt that was killed had left there is cleared. Raises ValueError where the folder holds
+    anything. Source: as of `whole_file`.
+
+    >>> import tempfile
+    >>> with whole_folder(tempfile.mkdtemp() + "/new/results") as beside:
+    ...     (beside / "a.txt").write_text("whole")
+    5
     """
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: not written, there is NaN or infinity in {name} of shape {values.shape}")
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: exists and is not overwritten; choose a new folder")
+    beside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
