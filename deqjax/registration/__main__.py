@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     try:
         args.run(args)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         sys.exit(f"error: {error}")
 
 

@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from deqjax.registration.coarse_to_fine import Pair, Settings
 from deqjax.registration.grid import Grid, check_grid
 from deqjax.registration.optimisers import LBFGS, Demons, GaussNewton, Optimiser
+from deqjax.registration.pyramid import plan_levels
 from deqjax.registration.regularisers import Regulariser
+from deqjax.registration.sample import Order
 from deqjax.registration.similarities import MSE, Similarity
 from deqjax.registration.transforms import Dense, Transform, Velocity
 
@@ -53,18 +56,6 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     return weights
 
 
-def check_dimensions(fixed: Grid, moving: Grid) -> None:
-    """Refuse grids of different dimension.
-
-    Raises:
-      ValueError: one is 2-D and the other 3-D.
-
-    >>> check_dimensions(Grid.of((2, 2)), Grid.of((3, 3)))
-    """
-    if fixed.ndim != moving.ndim:
-        raise ValueError(f"the fixed image is {fixed.ndim}-D and the moving image {moving.ndim}-D: they must agree")
-
-
 def choose(
     similarity: Similarity | None,
     optimiser: Optimiser | None,
@@ -94,3 +85,32 @@ def choose(
     if isinstance(optimiser, Demons) and regulariser is not None:
         raise ValueError(f"Demons regularise by the transform's smoothing alone: leave out {regulariser}")
     return similarity, optimiser
+
+
+def settle(
+    pair: Pair,
+    fixed_grid: Grid,
+    moving_grid: Grid,
+    transform: Transform,
+    similarity: Similarity | None,
+    regulariser: Regulariser | None,
+    levels: tuple[float, ...] | None,
+    optimiser: Optimiser | None,
+    order: Order,
+) -> tuple[Settings, tuple[jax.Array, ...]]:
+    """Return the settings with every choice made, and the numbers of the identity at each level.
+
+    Raises:
+      ValueError: as of `choose`; levels out of order.
+
+    >>> grid = Grid.of((16, 16))
+    >>> pair = Pair(jnp.zeros(grid.shape), jnp.zeros(grid.shape), jnp.ones(grid.shape), None)
+    >>> settings, starts = settle(pair, grid, grid, Velocity(), None, None, (2.0, 1.0), None, 1)
+    >>> settings.similarity, len(starts)
+    (MSE(), 2)
+    """
+    real = not any(map(jnp.iscomplexobj, (pair.fixed, pair.moving)))
+    similarity, optimiser = choose(similarity, optimiser, transform, regulariser, real)
+    plan = plan_levels(fixed_grid, moving_grid, levels)
+    starts = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
+    return Settings(transform, similarity, regulariser, optimiser, plan, order), starts

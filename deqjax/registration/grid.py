@@ -107,3 +107,15 @@ def check_grid(grid: Grid, name: str) -> None:
         raise ValueError(f"{name}: voxel size {spacing} mm: every axis of an image needs a size above zero")
     if abs(np.linalg.det(affine[:-1, :-1] / spacing)) < 1e-3:
         raise ValueError(f"{name}: the affine is singular, two axes of the image point the same way")
+
+
+def check_dimensions(fixed: Grid, moving: Grid) -> None:
+    """Refuse grids of different dimension.
+
+    Raises:
+      ValueError: one is 2-D and the other 3-D.
+
+    >>> check_dimensions(Grid.of((2, 2)), Grid.of((3, 3)))
+    """
+    if fixed.ndim != moving.ndim:
+        raise ValueError(f"the fixed image is {fixed.ndim}-D and the moving image {moving.ndim}-D: they must agree")

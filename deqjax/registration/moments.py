@@ -6,19 +6,20 @@ import math
 import jax
 import jax.numpy as jnp
 
-from deqjax.registration.grid import Grid
+from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.transforms import LinearMap
 
 
 def align_centres(fixed: jax.Array, moving: jax.Array, fixed_grid: Grid, moving_grid: Grid) -> LinearMap:
     """The translation that takes the fixed image's centre of mass to that of the moving image, mm; a good ``init``.
 
-    The mass of a voxel is its magnitude above the image's smallest.
+    The mass of a voxel is its magnitude above the image's smallest. Raises ValueError for grids of unlike dimension.
 
     >>> fixed, moving = jnp.zeros((5, 5)).at[1, 1].set(1.0), jnp.zeros((5, 5)).at[3, 2].set(2.0)
     >>> align_centres(fixed, moving, Grid.of((5, 5)), Grid.of((5, 5))).offset
     Array([2., 1.], dtype=float32)
     """
+    check_dimensions(fixed_grid, moving_grid)
     offset = centre_of_mass(moving, moving_grid) - centre_of_mass(fixed, fixed_grid)
     return LinearMap(jnp.eye(fixed_grid.ndim, dtype=offset.dtype), offset)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from deqjax.registration.door import check_dimensions, checked_image, checked_mask
-from deqjax.registration.grid import Grid
+from deqjax.registration.door import checked_image, checked_mask
+from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.moments import about_centres, aligned_axes
 from deqjax.registration.objective import Objective
 from deqjax.registration.optimisers import GaussNewton

@@ -1,14 +1,12 @@
 """Registration of two images, from coarse to fine; a newcomer opens this file first."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from deqjax.registration.coarse_to_fine import Pair, Registration, Settings, coarse_to_fine
-from deqjax.registration.door import check_dimensions, checked_image, checked_mask, choose
-from deqjax.registration.grid import Grid
+from deqjax.registration.coarse_to_fine import Pair, Registration, coarse_to_fine
+from deqjax.registration.door import checked_image, checked_mask, settle
+from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.optimisers import Optimiser
-from deqjax.registration.pyramid import plan_levels
 from deqjax.registration.regularisers import Regulariser
 from deqjax.registration.sample import Order
 from deqjax.registration.similarities import Similarity
@@ -63,11 +61,9 @@ def register(
     moving, moving_grid = checked_image("moving", moving, moving_grid)
     check_dimensions(fixed_grid, moving_grid)
     pair = Pair(fixed, moving, checked_mask(mask, fixed.shape), init)
-    real = not any(map(jnp.iscomplexobj, (fixed, moving)))
-    similarity, optimiser = choose(similarity, optimiser, transform, regulariser, real)
-    plan = plan_levels(fixed_grid, moving_grid, levels)
-    starts = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
-    settings = Settings(transform, similarity, regulariser, optimiser, plan, order)
+    settings, starts = settle(
+        pair, fixed_grid, moving_grid, transform, similarity, regulariser, levels, optimiser, order
+    )
     found = _run(pair, fixed_grid, moving_grid, starts, settings=settings)
     if not float(found.measures["overlap_before"]) > 0.01:
         raise ValueError("the images do not overlap: give an init such as align_centres(fixed, moving, ...)")

@@ -8,10 +8,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from deqjax.registration.coarse_to_fine import Pair, Registration, Settings, coarse_to_fine
-from deqjax.registration.door import check_dimensions, checked_image, checked_mask, choose
-from deqjax.registration.grid import Grid
+from deqjax.registration.door import checked_image, checked_mask, settle
+from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.optimisers import Optimiser
-from deqjax.registration.pyramid import plan_levels
 from deqjax.registration.regularisers import Regulariser
 from deqjax.registration.sample import Order
 from deqjax.registration.similarities import Similarity
@@ -79,19 +78,11 @@ def register_pairs(
     assert moving_grid is not None
     check_dimensions(fixed_grid, moving_grid)
     ones, others = (jnp.stack(side) for side in zip(*images))
-    real = not any(map(jnp.iscomplexobj, (ones, others)))
-    similarity, optimiser = choose(similarity, optimiser, transform, regulariser, real)
-    plan = plan_levels(fixed_grid, moving_grid, levels)
-    starts = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
-    settings = Settings(transform, similarity, regulariser, optimiser, plan, order)
-    found = _run(
-        Pair(ones, others, jnp.stack(weights), init),
-        fixed_grid,
-        moving_grid,
-        starts,
-        settings=settings,
-        at_once=at_once,
+    pairs = Pair(ones, others, jnp.stack(weights), init)
+    settings, starts = settle(
+        pairs, fixed_grid, moving_grid, transform, similarity, regulariser, levels, optimiser, order
     )
+    found = _run(pairs, fixed_grid, moving_grid, starts, settings=settings, at_once=at_once)
     apart = np.flatnonzero(~(np.asarray(found.measures["overlap_before"]) > 0.01))
     if len(apart):
         raise ValueError(f"the images of pairs {apart.tolist()} do not overlap: give an init such as align_centres")

@@ -49,8 +49,22 @@ def test_warp_jacobian_and_evaluate(files, capsys):
 def test_a_wrong_file_ends_with_one_clear_line(files):
     with pytest.raises(SystemExit, match="displacement has shape"):
         main(["jacobian", str(files / "fixed.nii.gz"), str(files / "j.nii.gz")])
-    with pytest.raises(SystemExit, match="error"):
+    with pytest.raises(SystemExit, match=r"absent\.nii\.gz: no such file"):
         main(["jacobian", str(files / "absent.nii.gz"), str(files / "j.nii.gz")])
+    whole = (files / "moving.nii.gz").read_bytes()
+    write_image(files / "flat.nii.gz", jnp.eye(24), Grid.of((24, 24)))
+    for name, content in (("junk.nii.gz", b"junk"), ("cut.nii.gz", whole[: len(whole) // 2]), ("cut.nii", whole[:90])):
+        (files / name).write_bytes(content)
+    for name, message in (
+        ("junk.nii.gz", "damaged"),
+        ("cut.nii.gz", "damaged"),
+        ("cut.nii", "damaged"),
+        ("flat.nii.gz", "2-D"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main(["register", str(files / "fixed.nii.gz"), str(files / name), str(files / "out")])
+    assert not (files / "out").exists()
+    assert not list(files.glob(".*"))
 
 
 def test_pictures_show_both_images():
