@@ -170,8 +170,11 @@ def test_list_files(tmp_path):
     assert [path.name for path in list_files(tmp_path)] == ["a.h5", "b.h5"]
     assert [path.name for path in list_files(str(tmp_path / "[b-z]*.h5"))] == ["b.h5"]
     assert list_files(tmp_path / "note.txt") == [tmp_path / "note.txt"]
+    for name in ("c.npz", "d.nii.gz", "e.cfl", "e.hdr"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_files(tmp_path)] == ["a.h5", "b.h5", "c.npz", "d.nii.gz", "e.cfl"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty: the folder holds no \*.h5 file"):
+    with pytest.raises(ValueError, match=r"empty: the folder holds no file that ends with"):
         list_files(tmp_path / "empty")
     with pytest.raises(ValueError, match="no such file or folder"):
         list_files(tmp_path / "c*.h5")
