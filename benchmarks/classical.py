@@ -84,21 +84,23 @@ def compare(name: str, case: dict[str, np.ndarray], weight: float, repeats: int)
     value = lambda image: objective(prior, weight, A, kspace, np.asarray(image))
     sigpy_seconds, sigpy_image = seconds(lambda: theirs(ITERATIONS), repeats)
     goal = value(sigpy_image)
-    curve, reached = [], None
-    for steps in STEPS:
-        took, image = seconds(lambda steps=steps: ours(steps), repeats)
-        curve.append((took, value(image)))
-        if curve[-1][1] <= goal and reached is None:
-            reached = steps, took, np.asarray(image)
+    values: dict[int, float] = {}
+    for steps in STEPS:  # every number of steps is a program of its own
+        values[steps] = value(ours(steps))
+        if values[steps] <= goal:
+            break
+    steps, reached = max(values), min(values.values()) <= goal
+    took, image = seconds(lambda: ours(steps), repeats)
+    curve = [(took * n / steps, found) for n, found in values.items()]
     theirs_curve = [(sigpy_seconds * n / ITERATIONS, value(theirs(n))) for n in (5, 10, 20, 40, 70, 100)]
     psnr = lambda image: float(dj.metrics.psnr(jnp.abs(jnp.asarray(image)), jnp.abs(jnp.asarray(case["image"]))))
     return {
         "goal": goal,
         "sigpy seconds": sigpy_seconds,
         "sigpy PSNR": psnr(sigpy_image),
-        "evaluations": reached[0] if reached else None,
-        "seconds": reached[1] if reached else None,
-        "PSNR": psnr(reached[2]) if reached else None,
+        "evaluations": steps if reached else None,
+        "seconds": took if reached else None,
+        "PSNR": psnr(image) if reached else None,
         "curves": {"deqjax": curve, "sigpy": theirs_curve},
     }
 
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("generator", help="a Python file with sense_case()")
     parser.add_argument("files", nargs="*", help="fully sampled multi-coil files")
     parser.add_argument("--weight", type=float, default=0.005)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--picture", type=Path, metavar="OUT", help="draw the objective curves")
     options = parser.parse_args()
     console, curves = Console(width=120), {}
