@@ -1,0 +1,56 @@
+"""What more iterations do: python benchmarks/iteration_curve.py --val=FILES [--picture OUT.png] MODEL ...
+
+Every MODEL (a shipped name, or a folder that train.py left) is run for a fixed number of evaluations of its map,
+whatever the residual, at 4x; the table has PSNR over that number. An equilibrium stays where it arrived; a network that
+was unrolled for ten iterations does not know of an eleventh.
+"""
+
+import argparse
+from pathlib import Path
+
+from brain_models import FOUR, score
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deqjax.data import list_files
+
+EVALUATIONS = (6, 8, 11, 16, 21, 31, 46, 61)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--val", required=True, help="files, a folder or a glob of fully sampled single-coil volumes")
+    parser.add_argument("--slices", type=int, nargs=2, metavar="N", help="first and last of every file; all by default")
+    parser.add_argument("--picture", type=Path, metavar="OUT", help="draw the curves")
+    options = parser.parse_args()
+    overrides = [*FOUR, *([f"data.slices={options.slices}"] if options.slices else [])]
+    files = list_files(options.val)
+    curves: dict[str, list[float]] = {model: [] for model in options.models}
+    for steps in track(EVALUATIONS, description="evaluations"):
+        for model, curve in curves.items():
+            curve.append(score(f"{model}@{steps}", files, overrides, 0.0)[0]["PSNR"])
+    table = Table("evaluations", *map(str, EVALUATIONS))
+    for model, curve in curves.items():
+        table.add_row(model, *(f"{decibels:.2f}" for decibels in curve))
+    Console(width=140).print(table)
+    if options.picture:
+        draw(curves, options.picture)
+
+
+def draw(curves: dict[str, list[float]], path: Path) -> None:
+    """PSNR over evaluations, a line a model."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for model, curve in curves.items():
+        axes.plot(EVALUATIONS, curve, "o-", label=model if "/" not in model else Path(model).parent.name)
+    axes.set(xlabel="evaluations of the map", ylabel="PSNR (dB), 4x")
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
