@@ -50,6 +50,7 @@ def register(
       ValueError: images of different dimension, constant or not finite, without overlap; a grid that no image can
         have; a mask of another shape, negative or empty; levels out of order; an optimiser where it cannot be used.
 
+    >>> import jax.numpy as jnp
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - place) ** 2, -1) / 20) for place in (7.0, 8.0))
     >>> from deqjax.registration.transforms import Translation
