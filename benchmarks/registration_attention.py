@@ -1,0 +1,145 @@
+"""Train attention on 60 of 80 2-D brains and register the other 20: NCC, folds, seconds, and its equivariance.
+
+    python benchmarks/registration_attention.py --data=path/to/oasis2d_000_079.npz [--steps=N] [--picture=OUT.png]
+
+No labels, no ground truth. Training images are aligned affinely to the first of them, test pairs to one another.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deqjax.registration import (
+    Grid,
+    ImageAttention,
+    register,
+    register_by_attention,
+    regularisers,
+    similarities,
+    train_attention,
+    transforms,
+    warp,
+)
+from deqjax.registration.measures import folded_fraction, volume_change
+
+ATTENTION = ImageAttention(passes=3)
+AFFINE = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
+FREE_FORM = {
+    "transform": transforms.FreeForm(spacing=12.0),
+    "similarity": similarities.NCC(),
+    "regulariser": regularisers.Bending(weight=0.1),
+}
+TRAINED, APART = 60, 7
+
+
+def timed(call):
+    start = time.perf_counter()
+    return jax.block_until_ready(call()), time.perf_counter() - start
+
+
+def smooth_map(grid, random):
+    """A random smooth map, about 3 voxels from the identity: a flow, so that it has an inverse."""
+    setting = transforms.Velocity(smoothing=12.0)
+    numbers = random.normal(0, 1, (*grid.shape, 2))
+    velocity = setting.map(jnp.asarray(numbers, float), grid).velocity
+    return transforms.VelocityMap(3.0 * velocity / jnp.mean(jnp.linalg.norm(velocity, axis=-1)), grid)
+
+
+def equivariance(fixed, moving, attend, grid, random):
+    """Mean voxels over the brain: error of Xi' against W^-1 o Xi o U, that of Xi itself, and the sizes of W, U, Xi."""
+    W, U = smooth_map(grid, random), smooth_map(grid, random)
+    xi = attend(fixed, moving)
+    deformed = attend(warp(fixed, U, grid, grid), warp(moving, W, grid, grid))
+    points, brain = grid.points(), warp(fixed, U, grid, grid) > 0.05
+    expected = W.inverse().apply_points(xi.apply_points(U.apply_points(points)))
+    size = lambda vectors: float(jnp.mean(jnp.linalg.norm(vectors, axis=-1), where=brain))
+    maps = (deformed.apply_points(points), xi.apply_points(points))
+    return [size(found - expected) for found in maps] + [size(m.apply_points(points) - points) for m in (W, U, xi)]
+
+
+def draw(path, panels):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(panels), 3.3), layout="constrained")
+    for axes, (title, panel) in zip(figure.subplots(1, len(panels)), panels.items()):
+        axes.imshow(panel, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(title)
+        axes.set_axis_off()
+    figure.savefig(path)
+
+
+def main(args):
+    brains = np.load(args.data)["images"]
+    grid, cpu = Grid.of(brains.shape[1:]), time.process_time()
+    aligned = [warp(b, register(brains[0], b, **AFFINE).map, grid, grid) for b in brains[1:TRAINED]]
+    images = np.stack([brains[0], *aligned])
+    parameters, history = train_attention(images, ATTENTION.clone(passes=1), steps=args.steps)
+    print(
+        f"trained {args.steps} steps in {time.process_time() - cpu:.0f} CPU s, alignment included; loss "
+        f"{history[:20].mean():.4f} in the first 20, {history[-20:].mean():.4f} in the last",
+        flush=True,
+    )
+
+    def methods(fixed, moving):
+        affine, before = timed(lambda: register(fixed, moving, **AFFINE).map)
+        attend = lambda: register_by_attention(fixed, moving, ATTENTION, parameters, affine)
+        attended, more = timed(attend)
+        refine = lambda init: timed(lambda: register(fixed, moving, **FREE_FORM, init=init).map)
+        refined, most = refine(attended)
+        direct, alone = refine(affine)
+        return {
+            "nothing": (transforms.LinearMap(jnp.eye(2), jnp.zeros(2)), 0.0),
+            "affine": (affine, before),
+            "affine + attention": (attended, before + more),
+            "affine + attention + free-form": (refined, before + more + most),
+            "affine + free-form": (direct, before + alone),
+        }
+
+    ncc = lambda fixed, warped, mask: 1 - float(similarities.NCC()(fixed, warped, mask, grid))
+    rows, errors, random = {}, [], np.random.RandomState(0)
+    held_back = range(TRAINED, len(brains))
+    pairs = [(f, TRAINED + (f - TRAINED + APART) % len(held_back)) for f in held_back]
+    methods(*(brains[k] for k in pairs[0]))  # compiles
+    for f, m in pairs:
+        fixed, moving = jnp.asarray(brains[f]), jnp.asarray(brains[m])
+        brain, panels = fixed > 0.05, {"fixed": fixed}
+        for name, (map, seconds) in methods(fixed, moving).items():
+            warped, volume = warp(moving, map, grid, grid), volume_change(map.displacement(grid), grid)
+            values = ncc(fixed, warped, jnp.ones(grid.shape)), ncc(fixed, warped, brain.astype(float))
+            rows.setdefault(name, []).append((*values, float(folded_fraction(volume, brain)), seconds))
+            panels[name] = warped
+            if name == "affine":
+                on_grid = warped
+        attend = lambda fixed, moving: register_by_attention(fixed, moving, ATTENTION, parameters)
+        errors.append(equivariance(fixed, on_grid, attend, grid, random))
+        print(f"{f} {m}: NCC", *(f"{name} {values[-1][0]:.4f}" for name, values in rows.items()), sep="  ", flush=True)
+        if args.picture and f == pairs[0][0]:
+            draw(args.picture, panels)
+    print(f"{len(pairs)} held-back pairs\n| | NCC | NCC in the brain | folded | s per pair |\n|---|---|---|---|---|")
+    for name, values in rows.items():
+        mean, spread = np.mean(values, axis=0), np.std(values, axis=0)
+        print(
+            f"| {name} | {mean[0]:.4f} ± {spread[0]:.4f} | {mean[1]:.4f} ± {spread[1]:.4f} | "
+            f"{100 * mean[2]:.2f} % | {mean[3]:.2f} |"
+        )
+    gain = np.array(rows["affine + attention"])[:, 0] - np.array(rows["affine"])[:, 0]
+    print(
+        f"attention's gain over affine: {gain.mean():.4f} ± {gain.std():.4f}, {np.sum(gain > 0)} of {len(gain)} pairs"
+    )
+    error, still, *sizes = np.mean(errors, axis=0)
+    print(
+        f"equivariance, voxels: Xi' is {error:.2f} from W^-1 o Xi o U, Xi itself would be {still:.2f} off; the coarse "
+        f"step is {2**ATTENTION.halvings}, |W| {sizes[0]:.2f}, |U| {sizes[1]:.2f}, |Xi| {sizes[2]:.2f}"
+    )
+    print(f"{time.process_time() - cpu:.0f} CPU s in all")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--picture", help="draw the first pair")
+    main(parser.parse_args())
