@@ -163,13 +163,14 @@ def exported(state: TrainState, config: Config) -> dict:
 def card(config: Config, command: str, params: dict, psnr: float) -> str:
     """Write the model card."""
     data = config.data.train or "the embedded phantoms"
-    bounds = max(norm_bounds(params).values())
+    norms = norm_bounds(params).values()  # a classical map has none
+    largest = f"; largest norm of a convolution {max(norms):.3f}" if norms else ""
     return f"""# {config.title}
 
 * Paper: {config.paper or "none"}
 * Data: trained on {data}, tuned on {config.data.val or "other phantoms"}
 * Command: `{command}`, seed {config.seed}
-* Parameters: {sum(leaf.size for leaf in jax.tree.leaves(params)):,}; largest norm of a convolution {bounds:.3f}
+* Parameters: {sum(leaf.size for leaf in jax.tree.leaves(params)):,}{largest}
 * Validation PSNR: {psnr:.2f} dB (mean over {config.train.validation_slices} slices); the volumes are in ../evaluation
 * Limits: trained at the acceleration, noise and anatomy of its config, which is config.toml beside this file; read the
   Stats of every reconstruction

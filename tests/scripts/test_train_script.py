@@ -188,3 +188,23 @@ def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     out = tmp_path / "run"
     train.main(experiment(out, "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"))
     same(params_of(out / "model"), params_of(finished / "model"))
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_classical_map_learns_its_one_weight_or_is_evaluated_as_it_is(experiment, tmp_path, steps):
+    """configs/baselines/total_variation.toml in small: no net, so no pre-training and no norms on its card."""
+    config = tmp_path / "tv.toml"
+    config.write_text(
+        'title = "tv"\n[mask]\ntype = "CartesianRandom"\nacceleration = 2\ncenter_fraction = 0.2\n'
+        '[map]\ntype = "PrimalDual"\nweight = 0.01\nlearn_weight = true\n[map.prior]\ntype = "TotalVariation"\n'
+        '[solver]\ntype = "Anderson"\nmax_steps = 20\n[adjoint]\ntype = "Implicit"\nnan_above = inf\n'
+        '[adjoint.solver]\ntype = "Anderson"\nmax_steps = 10\n'
+        "[train]\nbatch_size = 2\nlearning_rate = 0.1\nvalidation_slices = 2\n"
+    )
+    out = tmp_path / "run"
+    train.main([str(config), *experiment(out, f"--train.steps={steps}")[1:]])
+    weight = np.exp(float(params_of(out / "model")["log_weight"]))
+    assert (abs(weight - 0.01) < 1e-6) == (steps == 0)
+    card = (out / "model" / "README.md").read_text()
+    assert "Parameters: 1\n" in card
+    assert (out / "evaluation" / "index.html").exists()
