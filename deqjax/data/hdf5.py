@@ -21,5 +21,5 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # TypeError: a type of numbers that NumPy has not
         raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error

@@ -98,6 +98,14 @@ def test_slice_out_of_range(single, which):
         read_volume(single, (2, 1))
 
 
+def test_numbers_of_a_type_that_numpy_does_not_know(tmp_path):
+    """What a flipped bit in the header of a dataset can leave; h5py raises a TypeError."""
+    with h5py.File(tmp_path / "bits.h5", "w") as file:
+        h5py.h5d.create(file.id, b"kspace", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((1, 4, 4)))
+    with pytest.raises(ValueError, match=r"bits\.h5: truncated, or not an HDF5 file"):
+        read_slice(tmp_path / "bits.h5", 0)
+
+
 def test_missing_truncated_and_foreign_files(tmp_path, single):
     with pytest.raises(ValueError, match=r"none.h5: no such file"):
         read_slice(tmp_path / "none.h5", 0)
