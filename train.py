@@ -19,6 +19,7 @@ from deqjax.config import Config, read_config
 from deqjax.data import Batch, Slices, batch_at, prefetch
 from deqjax.implicit import Unrolled
 from deqjax.nets import certify, norm_bounds
+from deqjax.reconstruct import Reconstructor
 from deqjax.report import TrainingLog, read_log, training_curve
 from deqjax.solvers import Picard
 from deqjax.toml_settings import to_table, to_toml
@@ -36,6 +37,7 @@ from deqjax.training import (
     replicate,
     restart,
 )
+from deqjax.types import Params
 from deqjax.whole import whole_file
 from evaluate import evaluate, run_folder, training_files, validation_files
 
@@ -89,8 +91,7 @@ def train(config: Config, out: Path, command: str) -> None:
         return batch_at(files, config.mask, phase.batch_size, data.augment, config.seed, step)
 
     # The state, fresh or from the newest checkpoint. Whatever does not fit is said before anything is written.
-    init_from = config.train.init_from
-    params = model_folders.load_params(init_from, recon) if init_from else recon.init(jax.random.key(config.seed))
+    params = starting_params(config, recon)
     state = replicate(create_state(params, config.loss, optimisers[0], bounded=config.train.spectral_bound > 0))
     for first in {0, switch} & set(range(total)):
         jax.eval_shape(steps[first >= switch], state, make_batch(first))
@@ -128,6 +129,15 @@ def train(config: Config, out: Path, command: str) -> None:
         training_curve(out / "training.png", rows)
     if not (out / "evaluation").exists():
         evaluate(out / "model", out / "evaluation")
+
+
+def starting_params(config: Config, recon: Reconstructor) -> Params:
+    """Fresh parameters, or those of a model; a model that learned no coil maps leaves theirs fresh."""
+    fresh, model = recon.init(jax.random.key(config.seed)), config.train.init_from
+    if not model:
+        return fresh
+    without_smaps = model_folders.load_config(model).smaps is None
+    return fresh | model_folders.load_params(model, recon.replace(smaps=None) if without_smaps else recon)
 
 
 def check_data(files: Slices, budget: int = 2**28) -> None:

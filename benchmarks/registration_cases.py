@@ -13,13 +13,13 @@ import time
 import jax
 import jax.numpy as jnp
 
-from deqjax.registration import Grid, align_centres, register, regularisers, similarities, transforms
+from deqjax.registration import Grid, align_centres, optimisers, register, regularisers, similarities, transforms
 
 AFFINE = {"transform": transforms.Affine(), "mask": None}
 AFFINE_3D = AFFINE | {"levels": (8.0, 4.0)}
 FREE_2D = {"transform": transforms.FreeForm(spacing=12.0), "regulariser": regularisers.Bending(weight=0.1), "order": 3}
 FREE_3D = {"transform": transforms.FreeForm(spacing=16.0), "regulariser": regularisers.Bending(weight=0.1)}
-DENSE = {"transform": transforms.Dense(smoothing=8.0)}
+DENSE = {"transform": transforms.Dense(smoothing=8.0), "optimiser": optimisers.GaussNewton(steps=5, products=6)}
 LOCAL = {
     "transform": transforms.FreeForm(spacing=16.0),
     "regulariser": regularisers.Bending(weight=1.0),

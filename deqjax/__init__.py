@@ -3,7 +3,7 @@
 from deqjax import data, losses, maps, masks, metrics, nets, physics, priors, solvers
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point
 from deqjax.model_folders import load, models, reconstruct, save
-from deqjax.normalisation import EnergyScale, StandardScore
+from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 
@@ -15,6 +15,7 @@ __all__ = [
     "OneStep",
     "Phantom",
     "Reconstructor",
+    "SmoothPhase",
     "StandardScore",
     "Stats",
     "Unrolled",

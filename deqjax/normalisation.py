@@ -1,28 +1,40 @@
 """The units in which networks work: found from the measurement, undone on the way out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
+from deqjax.physics import Modulated, smooth_phase
 from deqjax.pytree import operand
+from deqjax.types import ForwardModel
 
-__all__ = ["EnergyScale", "Normalisation", "StandardScore", "Units"]
+__all__ = ["EnergyScale", "Normalisation", "SmoothPhase", "StandardScore", "Units"]
 
 
 @operand
 class Units:
-    """An affine change of units of images, one number an image: ``apply(x) = (x - shift) / scale``."""
+    """A change of units of images, ``apply(x) = (conj(phase) x - shift) / scale``.
+
+    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none.
+    """
 
     shift: jax.Array
     scale: jax.Array
+    phase: jax.Array | None = None
 
     def apply(self, image: jax.Array) -> jax.Array:
+        image = image if self.phase is None else jnp.conj(self.phase) * image
         return (image - self.shift) / self.scale
 
     def undo(self, image: jax.Array) -> jax.Array:
-        return image * self.scale + self.shift
+        image = image * self.scale + self.shift
+        return image if self.phase is None else self.phase * image
+
+    def forward_model(self, A: ForwardModel) -> ForwardModel:
+        """The forward model of images in these units, but for shift and scale."""
+        return A if self.phase is None else Modulated(A, self.phase)
 
 
 class Normalisation(Protocol):
@@ -62,6 +74,39 @@ class EnergyScale:
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
         """The target is measured in the units of the input, so that ``A target = kspace`` holds."""
+        return units
+
+
+@dataclass(frozen=True)
+class SmoothPhase:
+    """:class:`EnergyScale`, and the phase of the low frequencies of the zero-filled image taken off.
+
+    The map so works on images that are nearly real, whatever smooth phase the scanner or the coil sensitivities lay on
+    them. Multiplying the k-space by any complex number c multiplies the reconstruction by c.
+
+    Attributes:
+      width: of the low frequencies, as of :func:`deqjax.physics.smooth_phase`; about the calibration lines at most.
+
+    Raises:
+      ValueError: a width that is not in (0, 1].
+
+    >>> units = SmoothPhase()(jnp.array([[3j, 3j], [3j, 3j]]))
+    >>> units.apply(jnp.full((2, 2), 3j)).real.round(4)[0]
+    Array([1., 1.], dtype=float32)
+    """
+
+    width: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 1:
+            raise ValueError(f"SmoothPhase needs 0 < width <= 1, not {self.width}")
+
+    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
+        units = EnergyScale()(zero_filled, dimensions)
+        return replace(units, phase=smooth_phase(zero_filled / units.scale, self.width, dimensions))
+
+    def of_target(self, target: jax.Array, units: Units) -> Units:
+        """The target is measured in the units of the input."""
         return units
 
 

@@ -119,7 +119,7 @@ def equilibrium(
     ((1, 8, 8), 3.0)
     """
     units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params, A, units.apply(zero_filled))
+    args = MapArgs(params, units.forward_model(A), units.apply(zero_filled))
     start = recon.map.start(args)
     state, stats = fixed_point(recon.map, start, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
     return Equilibrium(state, stats, args, units)

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax import EnergyScale, StandardScore
+from deqjax import EnergyScale, SmoothPhase, StandardScore
+from deqjax.normalisation import Normalisation
+from deqjax.physics import MaskedFourier, Modulated
 
-BOTH = pytest.mark.parametrize("normalisation", [EnergyScale(), StandardScore()], ids=lambda n: type(n).__name__)
+ALL = pytest.mark.parametrize(
+    "normalisation", [EnergyScale(), SmoothPhase(0.4), StandardScore()], ids=lambda n: type(n).__name__
+)
 
 
 def random_image(*shape: int, seed: int = 0) -> jax.Array:
@@ -40,8 +44,27 @@ def test_standard_score_is_its_formula_and_the_target_has_its_own() -> None:
     np.testing.assert_allclose([parts.mean(), parts.std()], [0, 1], atol=1e-5)
 
 
-@BOTH
-def test_apply_and_undo_are_inverse_and_scale_with_the_data(normalisation: EnergyScale | StandardScore) -> None:
+def test_smooth_phase_takes_the_phase_off_image_target_and_model() -> None:
+    image = 1j * jnp.abs(random_image(2, 7, 9))
+    units = SmoothPhase()(image)
+    np.testing.assert_allclose(units.scale, EnergyScale()(image).scale, rtol=1e-6)
+    np.testing.assert_allclose(units.apply(image), jnp.abs(image) / units.scale, atol=1e-5)
+    assert SmoothPhase().of_target(image, units) is units
+    A = MaskedFourier(jnp.ones((1, 9)))
+    assert EnergyScale()(image).forward_model(A) is A
+    modulated = units.forward_model(A)
+    assert isinstance(modulated, Modulated)
+    np.testing.assert_allclose(modulated.adjoint(A.forward(image)), units.apply(image) * units.scale, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [0.0, -0.1, 1.5, float("nan")])
+def test_a_width_that_is_no_part_of_kspace_is_refused(width: float) -> None:
+    with pytest.raises(ValueError, match="0 < width <= 1"):
+        SmoothPhase(width)
+
+
+@ALL
+def test_apply_and_undo_are_inverse_and_scale_with_the_data(normalisation: Normalisation) -> None:
     image = random_image(2, 7, 9)
     units = normalisation(image)
     np.testing.assert_allclose(units.undo(units.apply(image)), image, atol=1e-5)
@@ -51,8 +74,8 @@ def test_apply_and_undo_are_inverse_and_scale_with_the_data(normalisation: Energ
         np.testing.assert_allclose(scaled.apply(jnp.float32(scale) * image), units.apply(image), atol=1e-5)
 
 
-@BOTH
-def test_an_empty_image_has_the_scale_one_and_finite_gradients(normalisation: EnergyScale | StandardScore) -> None:
+@ALL
+def test_an_empty_image_has_the_scale_one_and_finite_gradients(normalisation: Normalisation) -> None:
     image = random_image(2, 5, 5).at[0].set(0)
     assert normalisation(image).scale[0, 0, 0] == 1
     assert not normalisation(image).apply(image)[0].any()
@@ -60,8 +83,8 @@ def test_an_empty_image_has_the_scale_one_and_finite_gradients(normalisation: En
     assert jnp.isfinite(gradient).all()
 
 
-@BOTH
-def test_the_gradient_equals_differences(normalisation: EnergyScale | StandardScore, float64: None) -> None:
+@ALL
+def test_the_gradient_equals_differences(normalisation: Normalisation, float64: None) -> None:
     image, direction, weight = (random_image(1, 5, 6, seed=seed) for seed in range(3))
     loss = jax.jit(lambda image: jnp.sum((weight * normalisation(image).apply(image)).real))
     h = 1e-6

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import deqjax as dj
+from deqjax.normalisation import Normalisation
 from deqjax.reconstruct import _reconstruct, equilibrium
 from deqjax.types import ForwardModel
 
@@ -67,9 +68,11 @@ def test_one_image_a_batch_of_one_and_a_batch_agree(coils: bool, params: dict) -
     np.testing.assert_allclose(one, batch[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("normalisation", [dj.EnergyScale(), dj.StandardScore()], ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize(
+    "normalisation", [dj.EnergyScale(), dj.SmoothPhase(0.3), dj.StandardScore()], ids=lambda n: type(n).__name__
+)
 @pytest.mark.parametrize("step", [dj.maps.ProximalGradient, dj.maps.Gradient, dj.maps.HalfQuadratic])
-def test_scaling_the_kspace_scales_the_image(step: type, normalisation: dj.EnergyScale, params: dict) -> None:
+def test_scaling_the_kspace_scales_the_image(step: type, normalisation: Normalisation, params: dict) -> None:
     recon = RECON.replace(map=step(NET), normalisation=normalisation)
     A = sense()
     kspace = A.forward(random_complex(*SHAPE, seed=3))
@@ -79,6 +82,21 @@ def test_scaling_the_kspace_scales_the_image(step: type, normalisation: dj.Energ
         scaled, scaled_stats = recon(params, A, jnp.float32(scale) * kspace)
         assert np.linalg.norm(scaled / scale - image) < 1e-4 * np.linalg.norm(image)
         assert scaled_stats.num_steps == stats.num_steps
+
+
+@pytest.mark.parametrize("coils", [False, True], ids=["MaskedFourier", "Sense"])
+def test_the_phase_of_the_kspace_is_that_of_the_image(coils: bool, params: dict) -> None:
+    """The net is not odd under rotations of the complex plane; without the phase in the units the images differ."""
+    A = sense() if coils else dj.physics.MaskedFourier(lines())
+    kspace = A.forward(random_complex(BATCH, *SHAPE, seed=3))
+    turn = jnp.exp(2j).astype(kspace.dtype)
+    different = RECON(params, A, turn * kspace)[0] - turn * RECON(params, A, kspace)[0]
+    assert np.linalg.norm(different) > 1e-2
+    recon = RECON.replace(normalisation=dj.SmoothPhase(0.3))
+    image, stats = recon(params, A, kspace)
+    turned, turned_stats = recon(params, A, turn * kspace)
+    np.testing.assert_allclose(turned, turn * image, atol=1e-4)
+    np.testing.assert_array_equal(turned_stats.num_steps, stats.num_steps)
 
 
 def test_the_image_is_the_fixed_point_in_the_units_of_the_kspace(params: dict) -> None:

@@ -13,6 +13,7 @@ from deqjax.physics.inpainting import Inpainting
 from deqjax.physics.largest_eigenvalue import largest_eigenvalue
 from deqjax.physics.learned_smaps import LearnedSmaps
 from deqjax.physics.masked_fourier import MaskedFourier
+from deqjax.physics.modulated import Modulated, smooth_phase
 from deqjax.physics.non_cartesian import NonCartesian, toeplitz_spectrum
 from deqjax.physics.partial_fourier import conjugate_symmetry, pocs
 from deqjax.physics.prewhiten import prewhiten, whitening_matrix
@@ -26,6 +27,7 @@ __all__ = [
     "Inpainting",
     "LearnedSmaps",
     "MaskedFourier",
+    "Modulated",
     "NonCartesian",
     "Sense",
     "add_noise",
@@ -49,6 +51,7 @@ __all__ = [
     "pocs",
     "prewhiten",
     "rss",
+    "smooth_phase",
     "toeplitz_spectrum",
     "walsh_smaps",
     "whitening_matrix",

@@ -12,6 +12,7 @@ import pytest
 import train
 from deqjax import model_folders
 from deqjax.config import read_config
+from deqjax.data import write_phantoms
 from deqjax.nets import norm_bounds
 from deqjax.training import Checkpoints, NonFiniteError, create_state, make_optimiser
 
@@ -188,6 +189,18 @@ def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     out = tmp_path / "run"
     train.main(experiment(out, "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"))
     same(params_of(out / "model"), params_of(finished / "model"))
+
+
+def test_coil_maps_are_learned_from_a_model_without_them(finished, experiment, tmp_path):
+    """The net and the penalty are the model's; only the part that estimates the maps is fresh."""
+    smaps = "smaps.net.type=DnCNN", "smaps.net.layers=2", "smaps.net.features=3"
+    start = "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"
+    out, coils = tmp_path / "run", tmp_path / "coils"
+    write_phantoms(coils, 1, (2, 32, 32), coils=2)
+    train.main([*experiment(out, *start, *smaps), f"--data.train={coils}", f"--data.val={coils}"])
+    found = params_of(out / "model")
+    same({name: found[name] for name in found if not name.startswith("smaps/")}, params_of(finished / "model"))
+    assert found["smaps/gain"] == 0
 
 
 @pytest.mark.parametrize("steps", [0, 2])

@@ -36,8 +36,8 @@ class GaussNewton:
     11:431, 1963.
     """
 
-    steps: int = 20
-    products: int = 15
+    steps: int = 10
+    products: int = 8
     damping: float = 1e-3
     window: int = 3
     tolerance: float = 1e-3

@@ -1,0 +1,45 @@
+"""Several coils for files of one: python benchmarks/simulate_coils.py FILES OUT [--coils 8] [--slices FIRST LAST]
+
+Every slice is seen by a ring of coils around it, its radius drawn from 1.2 to 2 half fields of view, the maps of every
+coil times the exponential of a smooth random function, and normalised again. fastMRI files of the same names are
+written to the folder OUT. Noise is not added: training adds it.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from deqjax.data import birdcage_maps, list_files, read_volume, write_volume
+from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.waves import waves
+
+
+def random_maps(rng: np.random.Generator, coils: int, shape: tuple[int, int]) -> np.ndarray:
+    """Smooth complex maps (coil, y, x), their sum of squared magnitudes 1."""
+    maps = birdcage_maps(coils, shape, radius=rng.uniform(1.2, 2.0))
+    places = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])
+    for smap in maps:
+        smap *= np.exp(0.3 * waves(rng, places, 0.3, 8) + 1j * waves(rng, places, 0.3, 8))
+    return maps / np.linalg.norm(maps, axis=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", help="files, a folder or a glob of single-coil volumes")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--coils", type=int, default=8)
+    parser.add_argument("--slices", type=int, nargs=2, metavar="N", help="first and last of every file; all by default")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in list_files(options.files):
+        rng = np.random.default_rng([options.seed, *path.name.encode()])
+        images = ifft2c(read_volume(path, options.slices).kspace)
+        coils = [fft2c(random_maps(rng, options.coils, image.shape) * image) for image in images]
+        write_volume(options.out / path.name, np.stack(coils))
+        print(options.out / path.name, np.shape(coils))
+
+
+if __name__ == "__main__":
+    main()
