@@ -118,6 +118,7 @@ def main() -> None:
             found = cases.evaluate(case, phi)
             numbers = f"{found['tre_mean']:.4f}", f"{found['tre_p95']:.3f}", f"{found['fold_pct']:.2f} %"
             table.add_row(name, side, *numbers, f"{seconds:.1f}", f"{cpu:.1f}")
+            print(name, side, *numbers, f"{cpu:.1f} CPU s", flush=True)  # ANTs can take long: nothing is lost
     Console(width=120).print(table)
 
 
