@@ -39,7 +39,7 @@ def mean_error(map, truth, image):
     return float(jnp.mean(jnp.linalg.norm(map.apply_points(points) - truth.apply_points(points), axis=-1)))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_known_shift_is_found_by_features_that_learned_nothing(seed):
     fixed = spots(64, seed)
     shift = transforms.LinearMap(jnp.eye(2), jnp.array([4.0, -3.0]))
@@ -49,6 +49,7 @@ def test_a_known_shift_is_found_by_features_that_learned_nothing(seed):
     assert mean_error(found, shift, fixed) < 0.4 * 5.0
 
 
+@pytest.mark.slow
 def test_shifting_both_images_by_a_coarse_step_shifts_the_map():
     fixed, moving = spots(112, 0), spots(112, 1)
     parameters = start(SMALL, fixed)
