@@ -133,11 +133,12 @@ def train(config: Config, out: Path, command: str) -> None:
 
 def starting_params(config: Config, recon: Reconstructor) -> Params:
     """Fresh parameters, or those of a model; a model that learned no coil maps leaves theirs fresh."""
-    fresh, model = recon.init(jax.random.key(config.seed)), config.train.init_from
+    key, model = jax.random.key(config.seed), config.train.init_from
     if not model:
-        return fresh
-    without_smaps = model_folders.load_config(model).smaps is None
-    return fresh | model_folders.load_params(model, recon.replace(smaps=None) if without_smaps else recon)
+        return recon.init(key)
+    if recon.smaps is None or model_folders.load_config(model).smaps is not None:
+        return model_folders.load_params(model, recon)
+    return recon.init(key) | model_folders.load_params(model, recon.replace(smaps=None))
 
 
 def check_data(files: Slices, budget: int = 2**28) -> None:

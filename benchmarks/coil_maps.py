@@ -1,16 +1,16 @@
 """One reconstruction with coil maps from several sources: python benchmarks/coil_maps.py MODEL FILE.h5 [--slice N]
 
-MODEL is the folder of a model with learned maps (configs/learned_maps.toml). Its net and solver reconstruct the slice
-with the low-resolution maps, with the maps that it learned to make of those, and with ESPIRiT's, all of them from the
-same calibration lines. PSNR and SSIM are against the root sum of squares of the full k-space, which prefers none.
-Roughness is the root mean square of the difference of neighbouring pixels of the maps, where there is signal.
+The net and the solver of MODEL reconstruct the slice with low-resolution maps, with ESPIRiT's, and with those that the
+model learned to make of the first (configs/learned_maps.toml), if it did; all from the same calibration lines. PSNR and
+SSIM are against the root sum of squares of the full k-space, which prefers none. Roughness is the root mean square of
+the difference of neighbouring pixels of the maps, where there is signal.
 """
 
 import argparse
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from multi_coil import add_slice, measure_slice
 from rich.console import Console
 from rich.table import Table
 
@@ -20,36 +20,29 @@ import deqjax as dj
 def roughness(smaps: jax.Array, signal: jax.Array) -> float:
     """Of maps (coil, y, x), over the neighbours that both have signal (y, x)."""
     energy = pairs = jnp.zeros(())
-    for axis in (-2, -1):
-        step = jnp.sum(jnp.abs(jnp.diff(smaps, axis=axis)) ** 2, axis=0)
-        both = jnp.diff(signal.astype(int), axis=axis) == 0
-        both &= jnp.take(signal, jnp.arange(signal.shape[axis] - 1), axis)
+    for maps, there in ((smaps, signal), (smaps.swapaxes(-1, -2), signal.T)):
+        both = there[:, 1:] & there[:, :-1]
+        step = jnp.sum(jnp.abs(jnp.diff(maps)) ** 2, axis=0)
         energy, pairs = energy + jnp.sum(both * step), pairs + jnp.sum(both)
     return float(jnp.sqrt(energy / pairs))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a model folder with learned maps")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--acceleration", type=float, default=4)
-    parser.add_argument("--center-fraction", type=float, default=0.08)
-    parser.add_argument("--slice", type=int, default=0)
+    parser.add_argument("model", help="a model; its learned maps take part where it has any")
+    add_slice(parser)
     options = parser.parse_args()
-    kspace = jnp.asarray(dj.data.read_slice(options.file, options.slice).kspace)
-    pattern = dj.masks.CartesianRandom(options.acceleration, options.center_fraction)
-    mask = jnp.asarray(pattern(kspace.shape[-2:], options.file.name))
-    measured = mask * kspace
-    target = dj.physics.rss(dj.physics.ifft2c(kspace))
+    mask, measured, target = measure_slice(options)
     signal = target > 0.1 * jnp.max(target)
 
     recon, params = dj.load(options.model)
     estimated = dj.physics.low_resolution_smaps(measured, options.center_fraction)
     sources = {
         "low resolution": estimated,
-        "learned": recon.smaps(params["smaps"], estimated),
         "ESPIRiT": dj.physics.espirit(measured, options.center_fraction, crop=0.0),
     }
+    if recon.smaps is not None:
+        sources["learned"] = recon.smaps(params["smaps"], estimated)
     table = Table(
         "maps", "PSNR", "SSIM", "evaluations", "residual", "roughness", "norm - 1, at most", title=options.file.name
     )

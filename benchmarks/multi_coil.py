@@ -8,6 +8,7 @@ against the root sum of squares of the full k-space, which prefers no maps.
 import argparse
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
@@ -18,20 +19,29 @@ PENALTIES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WEIGHTS = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_slice(parser: argparse.ArgumentParser) -> None:
+    """The options that name a slice and how it is undersampled."""
     parser.add_argument("file", type=Path)
-    parser.add_argument("models", nargs="*", default=dj.models(), metavar="MODEL")
     parser.add_argument("--acceleration", type=float, default=4)
     parser.add_argument("--center-fraction", type=float, default=0.08)
     parser.add_argument("--slice", type=int, default=0)
-    options = parser.parse_args()
+
+
+def measure_slice(options: argparse.Namespace) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The mask, the undersampled k-space (coil, y, x), and the root sum of squares of the full one."""
     kspace = jnp.asarray(dj.data.read_slice(options.file, options.slice).kspace)
     pattern = dj.masks.CartesianRandom(options.acceleration, options.center_fraction)
     mask = jnp.asarray(pattern(kspace.shape[-2:], options.file.name))
-    smaps = dj.physics.espirit(mask * kspace, options.center_fraction, crop=0.0)
-    A, measured = dj.physics.Sense(smaps, mask), mask * kspace
-    target = dj.physics.rss(dj.physics.ifft2c(kspace))
+    return mask, mask * kspace, dj.physics.rss(dj.physics.ifft2c(kspace))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_slice(parser)
+    parser.add_argument("models", nargs="*", default=dj.models(), metavar="MODEL")
+    options = parser.parse_args()
+    mask, measured, target = measure_slice(options)
+    A = dj.physics.Sense(dj.physics.espirit(measured, options.center_fraction, crop=0.0), mask)
     zero_filled = A.adjoint(measured)
 
     def scores(image) -> tuple[float, float]:

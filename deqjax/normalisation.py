@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics import Modulated, smooth_phase
+from deqjax.physics.modulated import Modulated, check_width, smooth_phase
 from deqjax.pytree import operand
 from deqjax.types import ForwardModel
 
@@ -98,8 +98,7 @@ class SmoothPhase:
     width: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= 1:
-            raise ValueError(f"SmoothPhase needs 0 < width <= 1, not {self.width}")
+        check_width(self.width)
 
     def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         units = EnergyScale()(zero_filled, dimensions)

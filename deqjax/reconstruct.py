@@ -12,6 +12,7 @@ import numpy as np
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
 from deqjax.normalisation import EnergyScale, Normalisation, Units
 from deqjax.physics import LearnedSmaps
+from deqjax.physics.shapes import axes_of
 from deqjax.solvers import Anderson, Stats
 from deqjax.types import ForwardModel, IterationMap, MapArgs, Params, Solver, State
 
@@ -58,10 +59,10 @@ class Reconstructor:
         """
         if self.smaps is None:
             return A
-        if not hasattr(A, "smaps") or len(_axes(A)) != 2:
+        if not hasattr(A, "smaps") or len(axes_of(A)) != 2:
             raise ValueError(
-                f"the method refines coil sensitivities (coil, y, x), and {type(A).__name__} of axes {_axes(A)!r} has "
-                "none: give Sense of images, or replace(smaps=None)"
+                f"the method refines coil sensitivities (coil, y, x), and {type(A).__name__} of axes "
+                f"{axes_of(A)!r} has none: give Sense of images, or replace(smaps=None)"
             )
         return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
 
@@ -131,15 +132,10 @@ def _reconstruct(
 ) -> tuple[jax.Array, Stats]:
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
-    single = zero_filled.ndim == len(_axes(A))
+    single = zero_filled.ndim == len(axes_of(A))
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
     image = found.units.undo(recon.map.image(found.state))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
-
-
-def _axes(A: ForwardModel) -> str:
-    """The axes of one image, a letter each: a forward model that names none has images (y, x)."""
-    return getattr(A, "axes", "yx")
 
 
 def _check(A: ForwardModel, kspace: jax.Array) -> None:
@@ -147,7 +143,7 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
     arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
     shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
     fits = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
-    names = ", ".join(_axes(A))
+    names = ", ".join(axes_of(A))
     if not jnp.iscomplexobj(kspace):
         raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
     try:
@@ -157,7 +153,7 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
         raise ValueError(f"{fits}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
     if measured.shape != kspace.shape:
         raise ValueError(f"{fits}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
-    if len(image.shape) - len(_axes(A)) not in (0, 1):
+    if len(image.shape) - len(axes_of(A)) not in (0, 1):
         raise ValueError(f"{fits}: give one image, or a batch with one more leading axis; an image is ({names})")
     if isinstance(kspace, jax.core.Tracer):
         return

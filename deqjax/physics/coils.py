@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from deqjax.physics.fourier import ifft2c
+from deqjax.physics.fourier import hann, ifft2c
 
 
 def rss(images: jax.Array, axis: int = -3) -> jax.Array:
@@ -67,7 +68,7 @@ def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Arra
     (3, 32, 32)
     """
     check_coil_axis(kspace)
-    window = jnp.ones((1, 1), kspace.real.dtype)
+    window = np.ones((1, 1))
     for axis, size in ((-2, kspace.shape[-2]), (-1, kspace.shape[-1])):
         start, number = calibration_size(size, center_fraction)
         if number < 2:
@@ -75,10 +76,9 @@ def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Arra
                 f"center_fraction {center_fraction} of {size} leaves {number} calibration lines along "
                 f"{'y' if axis == -2 else 'x'}; coil maps need at least 2"
             )
-        position = jnp.arange(size) - (start + (number - 1) / 2)
-        taper = jnp.where(jnp.abs(position) <= number / 2, jnp.cos(jnp.pi * position / (number + 1)) ** 2, 0)
+        taper = hann(np.arange(size) - (start + (number - 1) / 2), number + 1)
         window = window * (taper[:, None] if axis == -2 else taper[None, :])
-    images = ifft2c(window.astype(kspace.real.dtype) * kspace)
+    images = ifft2c(jnp.asarray(window, kspace.real.dtype) * kspace)
     largest = jnp.max(jnp.abs(images), axis=(-3, -2, -1), keepdims=True)
     return images / jnp.where(largest > 0, largest, 1)
 

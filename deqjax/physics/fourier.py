@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def fftc(image: jax.Array, dimensions: int) -> jax.Array:
@@ -86,3 +87,12 @@ def filter_frequencies(image: jax.Array, weight: jax.Array, dimensions: int = 2)
     axes = tuple(range(-dimensions, 0))
     weight = jnp.fft.ifftshift(weight.reshape((1,) * (dimensions - weight.ndim) + weight.shape), axes)
     return jnp.fft.ifftn(weight * jnp.fft.fftn(image, axes=axes), axes=axes)
+
+
+def hann(position: np.ndarray, width: float) -> np.ndarray:
+    """Hann window, ``cos(pi position / width)^2`` nearer than ``width / 2`` to 0, else 0.
+
+    >>> hann(np.array([0.0, 1.0, 2.0]), 4.0).round(3)
+    array([1. , 0.5, 0. ])
+    """
+    return np.where(np.abs(position) < width / 2, np.cos(np.pi * position / width) ** 2, 0)

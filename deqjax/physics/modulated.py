@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.physics.fourier import filter_frequencies, hann
+from deqjax.physics.shapes import axes_of
 from deqjax.pytree import operand
 from deqjax.types import ForwardModel
 
@@ -30,7 +32,7 @@ class Modulated:
     @property
     def axes(self) -> str:
         """Those of A."""
-        return getattr(self.A, "axes", "yx")
+        return axes_of(self.A)
 
     def forward(self, image: jax.Array) -> jax.Array:
         """``A P x``."""
@@ -64,19 +66,36 @@ def smooth_phase(image: jax.Array, width: float = 0.05, dimensions: int = 2) -> 
       complex numbers of magnitude 1, shape of the image. Multiplying the image by a number multiplies them by its
       phase.
 
+    Raises:
+      ValueError: a width that is not in (0, 1].
+
     Source: Noll, Nishimura, Macovski, "Homodyne detection in magnetic resonance imaging", IEEE Trans. Med. Imaging
     10:154, 1991, section II.
 
     >>> smooth_phase(jnp.full((4, 4), -2 + 0j))[0, 0].round(3)
     Array(-1.+0.j, dtype=complex64)
     """
-    axes = tuple(range(-dimensions, 0))
-    spectrum = jnp.fft.fftn(image, axes=axes)
-    for axis in axes:
-        frequency = np.fft.fftfreq(image.shape[axis])
-        window = np.where(np.abs(frequency) <= width / 2, np.cos(np.pi * frequency / width) ** 2, 0)
-        spectrum = spectrum * jnp.asarray(window.reshape(-1, *[1] * (-1 - axis)), image.real.dtype)
-    low = jnp.fft.ifftn(spectrum, axes=axes)
-    there = (low.real != 0) | (low.imag != 0)
-    safe = jnp.where(there, low, 1)
-    return jnp.where(there, safe / jnp.abs(safe), 1)
+    check_width(width)
+    window = np.ones(())
+    for size in image.shape[-dimensions:]:
+        window = np.multiply.outer(window, hann(np.arange(size) - size // 2, width * size))
+    return unit_phase(filter_frequencies(image, jnp.asarray(window, image.real.dtype), dimensions))
+
+
+def unit_phase(image: jax.Array) -> jax.Array:
+    """``x / |x|``, and 1 where x is 0.
+
+    >>> unit_phase(jnp.array([-2.0 + 0j, 0.0]))
+    Array([-1.+0.j,  1.+0.j], dtype=complex64)
+    """
+    length = jnp.abs(image)
+    return jnp.where(length > 0, image / jnp.where(length > 0, length, 1), 1)
+
+
+def check_width(width: float) -> None:
+    """Raise a ValueError for a window of :func:`smooth_phase` that is no part of k-space.
+
+    >>> check_width(0.05)
+    """
+    if not 0 < width <= 1:
+        raise ValueError(f"a smooth phase needs a window of 0 < width <= 1 of k-space, not {width}")

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.physics.fourier import fft2c, ifft2c
+from deqjax.physics.fourier import fft2c, hann, ifft2c
+from deqjax.physics.modulated import unit_phase
 
 
 def conjugate_symmetry(kspace: jax.Array, mask: np.ndarray) -> jax.Array:
@@ -93,9 +94,7 @@ def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array,
         mirrored = np.take(mirrored, (2 * (n // 2) - np.arange(n)) % n, axis=axis)
     symmetric = sampled * mirrored
     middle = ifft2c(jnp.asarray(symmetric * _window(symmetric)) * kspace)
-    length = jnp.abs(middle)
-    phase = jnp.where(length > 0, middle / jnp.where(length > 0, length, 1), 1)
-    return jnp.asarray(sampled), jnp.asarray(mirrored), phase
+    return jnp.asarray(sampled), jnp.asarray(mirrored), unit_phase(middle)
 
 
 def _window(symmetric: np.ndarray) -> np.ndarray:
@@ -106,6 +105,6 @@ def _window(symmetric: np.ndarray) -> np.ndarray:
         if not there.all():
             distance = np.abs(np.arange(n) - n // 2)
             half = distance[there].max() + 1
-            hann = np.where(distance < half, np.cos(np.pi * distance / (2 * half)) ** 2, 0).astype(np.float32)
-            window = window * (hann[:, None] if axis == 0 else hann[None, :])
+            taper = hann(distance, 2 * half).astype(np.float32)
+            window = window * (taper[:, None] if axis == 0 else taper[None, :])
     return window

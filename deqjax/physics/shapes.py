@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.types import ForwardModel
+
 
 def is_array(*leaves: Any) -> bool:
     """Tell whether all leaves are arrays: JAX also rebuilds operands around shapes, specs and other stand-ins.
@@ -23,6 +25,11 @@ def check_axes(axes: str) -> None:
     """
     if axes not in ("yx", "zyx", "tyx"):
         raise ValueError(f"axes must be 'yx' (images), 'zyx' (volumes) or 'tyx' (series of frames), not {axes!r}")
+
+
+def axes_of(A: ForwardModel) -> str:
+    """The axes of one image, a letter each: a forward model that names none has images (y, x)."""
+    return getattr(A, "axes", "yx")
 
 
 def encoded(axes: str) -> int:
