@@ -132,13 +132,13 @@ def train(config: Config, out: Path, command: str) -> None:
 
 
 def starting_params(config: Config, recon: Reconstructor) -> Params:
-    """Fresh parameters, or those of a model; a model that learned no coil maps leaves theirs fresh."""
-    key, model = jax.random.key(config.seed), config.train.init_from
-    if not model:
-        return recon.init(key)
-    if recon.smaps is None or model_folders.load_config(model).smaps is not None:
-        return model_folders.load_params(model, recon)
-    return recon.init(key) | model_folders.load_params(model, recon.replace(smaps=None))
+    """Fresh parameters, or those of a model; what goes before the solve stays fresh where the model has none of it."""
+    fresh = recon.init(jax.random.key(config.seed))
+    if not config.train.init_from:
+        return fresh
+    given = model_folders.load_config(config.train.init_from)
+    missing = {part: None for part in ("smaps", "start") if getattr(given, part) is None}
+    return fresh | model_folders.load_params(config.train.init_from, recon.replace(**missing))
 
 
 def check_data(files: Slices, budget: int = 2**28) -> None:

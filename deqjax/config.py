@@ -12,7 +12,7 @@ from deqjax.data import Augment
 from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.physics import LearnedSmaps
 from deqjax.toml_settings import build, override
-from deqjax.types import IterationMap, Loss, Mask, Solver
+from deqjax.types import IterationMap, Loss, Mask, Net, Solver
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Train(Optimiser):
 @dataclass(frozen=True)
 class Config:
     """One experiment. ``inference``, if given, is the solver of the model that is saved and evaluated; ``smaps``, if
-    given, is trained to refine the coil sensitivities.
+    given, is trained to refine the coil sensitivities; ``start``, if given, to guess the fixed point before the solve.
     """
 
     title: str
@@ -118,6 +118,7 @@ class Config:
     adjoint: implicit.Adjoint = field(default_factory=implicit.Implicit)
     normalisation: normalisations.Normalisation = field(default_factory=normalisations.EnergyScale)
     smaps: LearnedSmaps | None = None
+    start: Net | None = None
     loss: Loss = field(default_factory=losses.MSE)
     inference: Solver | None = None
     pretrain: Pretrain = field(default_factory=Pretrain)

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
+from deqjax.maps.learned import apply_net, init_net
 from deqjax.normalisation import EnergyScale, Normalisation, Units
 from deqjax.physics import LearnedSmaps
 from deqjax.physics.shapes import axes_of
 from deqjax.solvers import Anderson, Stats
-from deqjax.types import ForwardModel, IterationMap, MapArgs, Params, Solver, State
+from deqjax.types import ForwardModel, IterationMap, MapArgs, Net, Params, Solver, State
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Reconstructor:
       normalisation: finds the units in which the map works.
       smaps: refines the coil sensitivities of the forward model before the solve; its parameters are among those of the
         method, as ``"smaps"``.
+      start: makes of the zero-filled image the one at which the solve starts (S. Bai, V. Koltun, J. Z. Kolter, "Neural
+        deep equilibrium solvers", ICLR 2022, section 4: the initialiser); without it, the zero-filled image. The fixed
+        point is the same, only nearer. Its parameters are those under ``"start"``.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -45,11 +49,16 @@ class Reconstructor:
     adjoint: Adjoint | Unrolled = field(default_factory=Implicit)
     normalisation: Normalisation = field(default_factory=EnergyScale)
     smaps: LearnedSmaps | None = None
+    start: Net | None = None
 
     def init(self, key: jax.Array) -> Params:
         """Make fresh parameters, a nested dict."""
         params = self.map.init(key)
-        return params if self.smaps is None else params | {"smaps": self.smaps.init(jax.random.fold_in(key, 1))}
+        if self.smaps is not None:
+            params |= {"smaps": self.smaps.init(jax.random.fold_in(key, 1))}
+        if self.start is not None:
+            params |= {"start": init_net(self.start, jax.random.fold_in(key, 2))}
+        return params
 
     def forward_model(self, params: Params, A: ForwardModel) -> ForwardModel:
         """Refine the coil sensitivities of a forward model, where the method learns to; else leave it as it is.
@@ -65,6 +74,12 @@ class Reconstructor:
                 f"{axes_of(A)!r} has none: give Sense of images, or replace(smaps=None)"
             )
         return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
+
+    def first_state(self, args: MapArgs) -> State:
+        """Make the state at which the solve starts."""
+        if self.start is not None:
+            args = args._replace(zero_filled=apply_net(self.start, args.params["start"], args.zero_filled))
+        return self.map.start(args)
 
     def replace(self, **changes: Any) -> "Reconstructor":
         """Make the same method with other settings, for example another solver."""
@@ -121,8 +136,8 @@ def equilibrium(
     """
     units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
     args = MapArgs(params, units.forward_model(A), units.apply(zero_filled))
-    start = recon.map.start(args)
-    state, stats = fixed_point(recon.map, start, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
+    first = recon.first_state(args)
+    state, stats = fixed_point(recon.map, first, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
     return Equilibrium(state, stats, args, units)
 
 

@@ -112,6 +112,38 @@ def test_the_image_is_the_fixed_point_in_the_units_of_the_kspace(params: dict) -
     np.testing.assert_array_less(change / np.linalg.norm(found.state.reshape(BATCH, -1), axis=1), 2e-5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """A net that adds what it has learned by heart."""
+
+    def init(self, key: jax.Array, image: jax.Array) -> dict:
+        return {"params": {"shift": jnp.zeros(SHAPE, image.dtype)}}
+
+    def apply(self, params: dict, image: jax.Array) -> jax.Array:
+        return image + params["params"]["shift"]
+
+
+def test_a_start_saves_evaluations_and_moves_neither_the_fixed_point_nor_its_gradient(params: dict) -> None:
+    recon = RECON.replace(solver=dj.solvers.Anderson(max_steps=60, rtol=1e-4))
+    A = sense()
+    kspace = A.forward(random_complex(*SHAPE, seed=3))
+    image, stats = recon(params, A, kspace)
+    found = equilibrium(recon, params, A, A.adjoint(kspace)[None])
+    started = recon.replace(start=Shift())
+    fresh = params | {"start": started.init(jax.random.key(0))["start"]}
+    np.testing.assert_array_equal(started(fresh, A, kspace)[0], image)
+    shift = (recon.map.image(found.state) - found.args.zero_filled)[0]
+    known = params | {"start": {"net": {"shift": 0.95 * shift}}}
+    nearer, nearer_stats = started(known, A, kspace)
+    assert nearer_stats.converged
+    assert nearer_stats.num_steps < stats.num_steps
+    np.testing.assert_allclose(nearer, image, atol=1e-3 * np.abs(image).max())
+    slope, without = (jax.grad(loss, argnums=1)(each, known, A, kspace) for each in (started, recon))
+    assert not slope["start"]["net"]["shift"].any()
+    largest = max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(without["net"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-2 * largest), slope["net"], without["net"])
+
+
 def test_double_precision_kspace_with_single_precision_params(params: dict, float64: None) -> None:
     A = dj.physics.MaskedFourier(lines())
     kspace = np.asarray(A.forward(random_complex(*SHAPE, seed=3).astype(np.complex128)))

@@ -163,10 +163,10 @@ def _power_iteration(kernel: jax.Array, vectors: jax.Array, steps: int) -> tuple
 
 
 def _kernels(params: Params) -> dict[str, jax.Array]:
-    """The kernels of the iteration: what refines coil sensitivities before it, under ``smaps``, has no bound."""
+    """The kernels of the iteration: what comes before it, under ``smaps`` and ``start``, has no bound."""
     named = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     kernels = {name: leaf for name, leaf in named.items() if getattr(leaf, "ndim", 0) == 4}
-    return {name: leaf for name, leaf in kernels.items() if not name.startswith("smaps/")}
+    return {name: leaf for name, leaf in kernels.items() if not name.startswith(("smaps/", "start/"))}
 
 
 def _name(path: tuple) -> str:

@@ -16,8 +16,8 @@ class LearnedSmaps:
     D is one net for all coils, and ``gain`` is learned and starts at 0: training starts from the sensitivities that it
     is given, as of :func:`low_resolution_smaps`. A setting of :class:`deqjax.Reconstructor`, which refines the maps of
     its forward model once, before the solve; its parameters are those under ``"smaps"``, and no bound on the iteration
-    applies to them. The target of training stays combined with the maps that were given: that holds the phase, which
-    maps and image could otherwise trade.
+    applies to them. The target of training is the root sum of squares of the coil images, in the phase that the given
+    maps leave to the image: it prefers no maps, and holds the phase, which maps and image could otherwise trade.
 
     Source: A. Sriram et al., "End-to-end variational networks for accelerated MRI reconstruction", MICCAI 2020, section
     3.2 (sensitivity map estimation), whose net starts from the coil images before their normalisation.

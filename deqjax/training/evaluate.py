@@ -13,9 +13,10 @@ from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.vif import SMALLEST
 from deqjax.normalisation import EnergyScale
-from deqjax.physics import MaskedFourier, Sense, add_noise, combine_coils, ifft2c, low_resolution_smaps
+from deqjax.physics import MaskedFourier, Sense, add_noise, ifft2c, low_resolution_smaps
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
+from deqjax.training.measure import full_image
 from deqjax.types import ForwardModel, Params
 
 Row = dict[str, str | int | float]
@@ -124,7 +125,7 @@ def _measure(
     if not has_coils:
         return MaskedFourier(mask), measured, images
     smaps = low_resolution_smaps(measured, center_fraction)
-    return Sense(smaps, mask), measured, combine_coils(images, smaps)
+    return Sense(smaps, mask), measured, full_image(images, smaps)
 
 
 def center_fraction_of(config: Config) -> float:

@@ -12,7 +12,7 @@ from deqjax.maps.learned import apply_net
 from deqjax.reconstruct import Reconstructor, equilibrium
 from deqjax.solvers import Stats
 from deqjax.training.measure import measure
-from deqjax.types import Loss, Params
+from deqjax.types import Loss, MapArgs, Params
 
 Numbers = dict[str, jax.Array]
 
@@ -55,7 +55,11 @@ class DenoisingObjective:
 
 @dataclass(frozen=True)
 class EquilibriumObjective:
-    """The loss of the reconstruction and a penalty on the Jacobian of the map there, in the units in which it works."""
+    """The loss of the reconstruction and a penalty on the Jacobian of the map there, in the units in which it works.
+
+    Where the method has a net for the start, that net is drawn to the fixed point, ``mean |start - x*|^2``, and nothing
+    else is: the fixed point does not move to meet it.
+    """
 
     recon: Reconstructor
     loss: Loss
@@ -79,4 +83,9 @@ class EquilibriumObjective:
         if self.jacobian.weight:
             numbers["jacobian"] = self.jacobian(self.recon.map, found.state, found.args, keys)
             value = value + self.jacobian.weight * numbers["jacobian"]
+        if self.recon.start is not None:
+            state, (_, A, zero_filled) = jax.lax.stop_gradient((found.state, found.args))
+            first = self.recon.first_state(MapArgs(params, A, zero_filled))
+            numbers["start"] = jnp.mean(jnp.abs(self.recon.map.image(first) - self.recon.map.image(state)) ** 2)
+            value = value + numbers["start"]
         return value, numbers

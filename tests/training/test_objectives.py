@@ -8,6 +8,7 @@ import pytest
 import deqjax as dj
 from deqjax.data import Batch, phantom_volume
 from deqjax.jacobian_penalty import JacobianPenalty
+from deqjax.reconstruct import equilibrium
 from deqjax.training import (
     DenoisingObjective,
     EquilibriumObjective,
@@ -99,6 +100,32 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     assert 0 < first["backward_residual"] <= 1.1e-3
     assert first["forward_converged"] == 1
     assert 0 < first["jacobian"] < 1
+
+
+def test_the_start_learns_to_be_near_the_fixed_point_and_pulls_at_nothing_else():
+    net = dj.nets.DnCNN(layers=2, features=8)
+    step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
+    recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=20, rtol=1e-4))
+    plain, started = (EquilibriumObjective(each, dj.losses.MSE()) for each in (recon, recon.replace(start=net)))
+    batch, keys, probe = batch_of(), jax.random.split(jax.random.key(0), 2), dj.implicit.backward_probe(2)
+    params = started.recon.init(jax.random.key(0))
+    slope = lambda objective: jax.jit(jax.grad(objective, has_aux=True))(params, {}, batch, keys, probe)
+    (with_start, numbers), (without, _) = slope(started), slope(plain)
+    largest = max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(without["net"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-2 * largest), with_start["net"], without["net"])
+    assert not any(leaf.any() for leaf in jax.tree.leaves(without["start"]))
+    assert any(leaf.any() for leaf in jax.tree.leaves(with_start["start"]))
+
+    A, kspace, _ = measure(batch, keys, (0.0, 0.0), 0.08)
+    found = equilibrium(started.recon, params, A, A.adjoint(kspace))
+    expected = jnp.mean(jnp.abs(started.recon.first_state(found.args) - found.state) ** 2)
+    np.testing.assert_allclose(numbers["start"], expected, rtol=1e-3)
+
+    state, _ = train(started, batch, 30, 1e-2)
+    found = equilibrium(started.recon, state.params["map"], A, A.adjoint(kspace))
+    energy = lambda image: float(jnp.mean(jnp.abs(image) ** 2))
+    first = started.recon.first_state(found.args)
+    assert energy(first - found.state) < 0.85 * energy(found.args.zero_filled - found.state)
 
 
 def test_the_loss_is_that_of_the_reconstruction_in_its_units():
