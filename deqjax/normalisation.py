@@ -17,7 +17,8 @@ __all__ = ["EnergyScale", "Normalisation", "SmoothPhase", "StandardScore", "Unit
 class Units:
     """A change of units of images, ``apply(x) = (conj(phase) x - shift) / scale``.
 
-    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none.
+    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none. The scale is
+    0 where nothing was measured: what a network invents there is multiplied by 0.
     """
 
     shift: jax.Array
@@ -26,7 +27,7 @@ class Units:
 
     def apply(self, image: jax.Array) -> jax.Array:
         image = image if self.phase is None else jnp.conj(self.phase) * image
-        return (image - self.shift) / self.scale
+        return (image - self.shift) / jnp.where(self.scale > 0, self.scale, 1)
 
     def undo(self, image: jax.Array) -> jax.Array:
         image = image * self.scale + self.shift
@@ -54,7 +55,7 @@ class EnergyScale:
 
     It is the root mean square weighted by energy: background adds nothing, so that neither the field of view nor a
     crop changes it, and one bright sample changes it little. Scaling the k-space by c > 0 scales the reconstruction by
-    c. An all-zero image has the scale 1. The sums are over all axes of one image, its last ``dimensions``.
+    c, and all-zero k-space has the image 0. The sums are over all axes of one image, its last ``dimensions``.
 
     >>> float(EnergyScale()(jnp.array([[0.0, 3.0], [3.0, 0.0]])).scale.round(4)[0, 0])
     3.0
@@ -69,7 +70,7 @@ class EnergyScale:
         energy = jnp.sum(power, axis=axes, keepdims=True)
         empty = energy == 0
         ratio = jnp.sum(power**2, axis=axes, keepdims=True) / jnp.where(empty, 1, energy)
-        scale = jnp.where(empty, 1, largest * jnp.sqrt(jnp.where(empty, 1, ratio)))
+        scale = jnp.where(empty, 0, largest * jnp.sqrt(jnp.where(empty, 1, ratio)))
         return Units(jnp.zeros_like(scale), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
@@ -102,7 +103,7 @@ class SmoothPhase:
 
     def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         units = EnergyScale()(zero_filled, dimensions)
-        return replace(units, phase=smooth_phase(zero_filled / units.scale, self.width, dimensions))
+        return replace(units, phase=smooth_phase(units.apply(zero_filled), self.width, dimensions))
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
         """The target is measured in the units of the input."""
@@ -129,7 +130,7 @@ class StandardScore:
         largest = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
         variance = jnp.mean(((parts - mean) / largest) ** 2, axis=axes, keepdims=True)[0]
         flat = variance == 0
-        scale = jnp.where(flat, 1, largest * jnp.sqrt(jnp.where(flat, 1, variance)))
+        scale = jnp.where(flat, 0, largest * jnp.sqrt(jnp.where(flat, 1, variance)))
         return Units(jax.lax.complex(mean, mean), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:

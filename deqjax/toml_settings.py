@@ -1,7 +1,8 @@
 """TOML tables to settings and back: strict keys, checked types, dotted overrides.
 
 A table that stands for a choice names it by its exported name, ``type = "Anderson"``; the other keys are the fields of
-that setting. Everything else is a plain field. Whatever is left out has the default of its dataclass.
+that setting. Everything else is a plain field. Whatever is left out has the default of its dataclass; ``false`` leaves
+out what may be left out, as ``--start=false`` does on a command line.
 """
 
 import dataclasses
@@ -10,6 +11,8 @@ import tomllib
 import types
 import typing
 from typing import Any, Literal
+
+import jax
 
 from deqjax import implicit, losses, maps, masks, nets, priors, solvers
 from deqjax import normalisation as normalisations
@@ -123,6 +126,8 @@ def build(kind: Any, value: Any, file: str, where: str = "") -> Any:
     >>> build(Solver, {"type": "Picard", "rtol": 1e-3}, "experiment.toml").rtol
     0.001
     """
+    if value is False and types.NoneType in typing.get_args(kind):
+        return None
     choice = next((k for k in (kind, *typing.get_args(kind)) if k in _CHOICES), None)
     if choice is not None:
         return _build_choice(choice, value, file, where)
@@ -137,8 +142,9 @@ def build(kind: Any, value: Any, file: str, where: str = "") -> Any:
 
 def _build_choice(kind: Any, value: Any, file: str, where: str) -> Any:
     module = _CHOICES[kind]
-    names = [name for name in module.__all__ if isinstance(getattr(module, name), type)]
-    names = [name for name in names if dataclasses.is_dataclass(getattr(module, name))]
+    classes = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
+    settings = {name: cls for name, cls in classes.items() if dataclasses.is_dataclass(cls)}
+    names = [name for name, cls in settings.items() if jax.Array not in _hints(cls).values()]  # those hold no arrays
     chosen = str(value.get("type")) if isinstance(value, dict) else ""
     if chosen not in names:
         raise ValueError(f'{file}: {where} needs type = "NAME" with a name of {names}; it is {value!r}')

@@ -164,6 +164,18 @@ def test_an_override_of_the_type_keeps_what_both_types_have(file, order):
     assert read_config(file, ["inference.type=Broyden"]).inference == solvers.Broyden()
 
 
+def test_false_leaves_out_what_may_be_left_out_and_nothing_else(file):
+    given = ["start.type=UNet", "inference.type=Picard"]
+    config = read_config(file, given)
+    assert config.start == nets.UNet()
+    without = read_config(file, [*given, "start=false", "inference=false", "data.slices=false"])
+    assert without.start is without.inference is without.data.slices is None
+    message = refused(file, "solver=false")
+    assert 'solver needs type = "NAME"' in message
+    assert "Picard" in message
+    assert "Stats" not in message  # no setting
+
+
 def test_an_unknown_key_is_named_with_its_close_match(file, tmp_path):
     message = refused(file, "--solver.max_step=3")
     assert str(file) in message
