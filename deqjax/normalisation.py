@@ -17,8 +17,8 @@ __all__ = ["EnergyScale", "Normalisation", "SmoothPhase", "StandardScore", "Unit
 class Units:
     """A change of units of images, ``apply(x) = (conj(phase) x - shift) / scale``.
 
-    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none. The scale is
-    0 where nothing was measured: what a network invents there is multiplied by 0.
+    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none. The scale
+    is 0 where nothing was measured: what a network invents there is multiplied by 0.
     """
 
     shift: jax.Array
