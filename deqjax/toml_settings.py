@@ -143,7 +143,7 @@ def build(kind: Any, value: Any, file: str, where: str = "") -> Any:
 def _build_choice(kind: Any, value: Any, file: str, where: str) -> Any:
     module = _CHOICES[kind]
     classes = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
-    settings = {name: cls for name, cls in classes.items() if dataclasses.is_dataclass(cls)}
+    settings: dict[str, Any] = {name: cls for name, cls in classes.items() if dataclasses.is_dataclass(cls)}
     names = [name for name, cls in settings.items() if jax.Array not in _hints(cls).values()]  # those hold no arrays
     chosen = str(value.get("type")) if isinstance(value, dict) else ""
     if chosen not in names:
