@@ -166,6 +166,7 @@ def fixed_point(
     adjoint = Implicit() if adjoint is None else adjoint
     if isinstance(adjoint, Unrolled):
         return solve(lambda x: f(x, args), x0, solver, unroll=True)
+    x0 = jax.lax.stop_gradient(x0)  # its gradient is zero: whatever made x0 need not be differentiated with zeros
     probe = backward_probe(_batch(x0)) if probe is None else probe
     converted, captured = jax.closure_convert(f, x0, args)
     if not captured:
