@@ -12,12 +12,11 @@ from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.vif import SMALLEST
-from deqjax.normalisation import EnergyScale
-from deqjax.physics import MaskedFourier, Sense, add_noise, ifft2c, low_resolution_smaps
+from deqjax.physics import add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
-from deqjax.training.measure import full_image
-from deqjax.types import ForwardModel, Params
+from deqjax.training.measure import Measurement, measurement, noise_unit
+from deqjax.types import Params
 
 Row = dict[str, str | int | float]
 
@@ -112,20 +111,14 @@ def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, 
     return validate
 
 
-def _measure(
-    kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: float, key: jax.Array
-) -> tuple[ForwardModel, jax.Array, jax.Array]:
-    """Undersample full k-space (slice, [coil,] y, x) with one mask; return A, what it measured, and the full image."""
+def _measure(kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: float, key: jax.Array) -> Measurement:
+    """Undersample full k-space (slice, [coil,] y, x) with one mask."""
     images = ifft2c(kspace)
-    has_coils = kspace.ndim == 4
-    level = noise * EnergyScale()(jnp.linalg.norm(images, axis=1) if has_coils else images).scale
     measured = mask * kspace
     if noise > 0:
-        measured = add_noise(key, measured, mask, level[:, None] if has_coils else level)
-    if not has_coils:
-        return MaskedFourier(mask), measured, images
-    smaps = low_resolution_smaps(measured, center_fraction)
-    return Sense(smaps, mask), measured, full_image(images, smaps)
+        level = noise * noise_unit(images)
+        measured = add_noise(key, measured, mask, level[:, None] if images.ndim == 4 else level)
+    return measurement(images, measured, mask, center_fraction)
 
 
 def center_fraction_of(config: Config) -> float:

@@ -18,13 +18,11 @@ class Measurement(NamedTuple):
     """Masked and noisy, (batch, [coil,] y, x)."""
 
     target: jax.Array
-    """Complex image of the full k-space, (batch, y, x), as of :func:`full_image`."""
+    """Complex image of the full k-space, (batch, y, x)."""
 
 
 def measure(batch: Batch, keys: jax.Array, noise: tuple[float, float], center_fraction: float) -> Measurement:
     """Undersample a batch and add noise, image by image.
-
-    With a coil axis, the sensitivities are estimated from the calibration lines of the undersampled k-space.
 
     Args:
       batch: fully sampled k-space (batch, [coil,] y, x), and masks (batch, 1, x).
@@ -35,7 +33,7 @@ def measure(batch: Batch, keys: jax.Array, noise: tuple[float, float], center_fr
     full, mask = jnp.asarray(batch.kspace), jnp.asarray(batch.mask)
     has_coils = full.ndim == 4
     images = ifft2c(full)
-    scale = EnergyScale()(jnp.sqrt(jnp.sum(jnp.abs(images) ** 2, axis=1)) if has_coils else images).scale[:, 0, 0]
+    scale = noise_unit(images)[:, 0, 0]
 
     def noisy(key: jax.Array, kspace: jax.Array, mask: jax.Array, scale: jax.Array) -> jax.Array:
         level_key, noise_key = jax.random.split(key)
@@ -46,20 +44,36 @@ def measure(batch: Batch, keys: jax.Array, noise: tuple[float, float], center_fr
     kspace = coil_mask * full
     if noise[1] > 0:
         kspace = jax.vmap(noisy)(keys, kspace, coil_mask, scale)
-    if not has_coils:
+    return measurement(images, kspace, mask, center_fraction)
+
+
+def noise_unit(images: jax.Array) -> jax.Array:
+    """The energy scale of full images (batch, [coil,] y, x), to which noise is relative, (batch, 1, 1).
+
+    >>> noise_unit(jnp.array([3j, 4j])[None, :, None, None])
+    Array([[[5.]]], dtype=float32)
+    """
+    return EnergyScale()(rss(images) if images.ndim == 4 else images).scale
+
+
+def measurement(images: jax.Array, kspace: jax.Array, mask: jax.Array, center_fraction: float) -> Measurement:
+    """Put together the k-space that was measured, what is known of how, and the image that it should become.
+
+    With a coil axis, the sensitivities are estimated from the calibration lines, and the target is the root sum of
+    squares of the coil images, in the phase of ``sum_c conj(s_c) x_c``: the magnitude prefers no maps to others, so
+    that better maps are better; the phase is what the maps leave to the image, which is otherwise free.
+
+    Args:
+      images: of the full k-space, (batch, [coil,] y, x).
+      kspace: masked and noisy.
+      mask: broadcasts against (y, x), one or one an image.
+      center_fraction: of the calibration lines.
+
+    >>> kspace = jnp.full((1, 2, 4, 4), 0.5)
+    >>> measurement(ifft2c(kspace), kspace, jnp.ones((1, 4)), 0.5).target[0, 2, 2].round(3)
+    Array(2.828+0.j, dtype=complex64)
+    """
+    if images.ndim == 3:
         return Measurement(MaskedFourier(mask), kspace, images)
     smaps = low_resolution_smaps(kspace, center_fraction)
-    return Measurement(Sense(smaps, mask), kspace, full_image(images, smaps))
-
-
-def full_image(images: jax.Array, smaps: jax.Array) -> jax.Array:
-    """The image that coil images (..., coil, y, x) should become: their root sum of squares, in the phase of the maps.
-
-    The magnitude prefers no maps to others, so that better maps are better; the phase is what the maps leave to the
-    image, ``sum_c conj(s_c) x_c``, which is otherwise free.
-
-    >>> smaps = jnp.full((2, 1, 1), 0.5**0.5)
-    >>> full_image(jnp.array([3j, 4j])[:, None, None], smaps)[0, 0].round(3)
-    Array(0.+5.j, dtype=complex64)
-    """
-    return rss(images) * unit_phase(combine_coils(images, smaps))
+    return Measurement(Sense(smaps, mask), kspace, rss(images) * unit_phase(combine_coils(images, smaps)))
