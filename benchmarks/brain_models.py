@@ -2,26 +2,34 @@
 
 Every MODEL (a shipped name, or a folder that train.py left) reconstructs the files of every case, with masks seeded by
 their names, and one table says how well: PSNR and SSIM of volumes, evaluations, the share that converged to the model's
-tolerance, and the observed contraction. ``MODEL@30`` runs its solver for 30 evaluations whatever the residual.
+tolerance, and the observed contraction. ``MODEL@30`` runs its solver for 30 evaluations whatever the residual. At the
+end, how long one slice of the first file takes.
 """
 
 import argparse
 import json
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from deqjax import model_folders
+from deqjax.config import Config
 from deqjax.data import Augment, crop_image, list_files, read_volume, write_volume
 from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.physics import MaskedFourier
+from deqjax.reconstruct import Reconstructor
 from deqjax.report import comparison
 from deqjax.training.evaluate import Volume, evaluate_file
+from deqjax.types import Params
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -79,15 +87,34 @@ def changed_files(files: Sequence[Path], change: Change, folder: Path) -> list[P
     return copies
 
 
-def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> tuple[dict[str, float], Volume]:
-    """Reconstruct the files with one model: the mean over them of every number of a volume, and the first volume."""
+def load(model: str, overrides: Sequence[str]) -> tuple[Reconstructor, Params, Config]:
+    """Read ``NAME`` or ``NAME@EVALUATIONS``, with changes to its config."""
     name, _, evaluations = model.partition("@")
     recon, params = model_folders.load(name)
-    config = model_folders.load_config(name, [*overrides, f"data.noise=[0.0, {noise}]"])
     if evaluations:
         recon = recon.replace(solver=replace(recon.solver, max_steps=int(evaluations), rtol=0.0))
+    return recon, params, model_folders.load_config(name, overrides)
+
+
+def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> tuple[dict[str, float], Volume]:
+    """Reconstruct the files with one model: the mean over them of every number of a volume, and the first volume."""
+    recon, params, config = load(model, [*overrides, f"data.noise=[0.0, {noise}]"])
     volumes = [evaluate_file(recon, params, path, config) for path in files]
     return {key: float(np.mean([float(volume.row[key]) for volume in volumes])) for key in NUMBERS}, volumes[0]
+
+
+def seconds_of_slice(model: str, path: Path) -> str:
+    """How long the middle slice of a file takes at 4x, once compiled: the median of five calls."""
+    recon, params, config = load(model, FOUR)
+    volume = read_volume(path)
+    kspace = jnp.asarray(volume.kspace[len(volume.kspace) // 2])
+    mask = jnp.asarray(config.mask(kspace.shape, path.name))
+    took = []
+    for _ in range(6):
+        start = time.perf_counter()
+        recon(params, MaskedFourier(mask), mask * kspace)[0].block_until_ready()
+        took.append(time.perf_counter() - start)
+    return f"{model}: {statistics.median(took[1:]):.2f} s for a slice of {kspace.shape[0]} x {kspace.shape[1]}"
 
 
 def draw(volumes: dict[str, Volume], path: Path) -> None:
@@ -138,6 +165,8 @@ def main() -> None:
             model: score(model, files, [*FOUR, *chosen], 0.0)[0] for model in options.models
         }
     show(results, Console(width=140))
+    for model in options.models:
+        print(seconds_of_slice(model, list_files(options.val)[0]))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
