@@ -100,7 +100,8 @@ def main(arguments: list[str]) -> None:
     options = dict(a.removeprefix("--").split("=", 1) for a in arguments if a.startswith(("--data=", "--out=")))
     overrides = [a for a in arguments if a.startswith("--") and not a.startswith(("--data=", "--out="))]
     if len(named) != 1:
-        raise SystemExit(f"{__doc__}\nerror: one model or config is wanted, not {named}; files are named with --data=")
+        wrong = f"\nerror: one model or config is wanted, not {named}; files are named with --data=" if named else ""
+        raise SystemExit(__doc__ + wrong)
     model: str | Path = named[0]
     if str(model).endswith(".toml"):
         model = run_folder(model, read_config(model)) / "model"

@@ -8,9 +8,7 @@ end, how long one slice of the first file takes.
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from timing import median_timed
 
 from deqjax import model_folders
 from deqjax.config import Config
@@ -106,15 +105,11 @@ def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: fl
 def seconds_of_slice(model: str, path: Path) -> str:
     """How long the middle slice of a file takes at 4x, once compiled: the median of five calls."""
     recon, params, config = load(model, FOUR)
-    volume = read_volume(path)
-    kspace = jnp.asarray(volume.kspace[len(volume.kspace) // 2])
+    kspace = read_volume(path).kspace
+    kspace = jnp.asarray(kspace[len(kspace) // 2])
     mask = jnp.asarray(config.mask(kspace.shape, path.name))
-    took = []
-    for _ in range(6):
-        start = time.perf_counter()
-        recon(params, MaskedFourier(mask), mask * kspace)[0].block_until_ready()
-        took.append(time.perf_counter() - start)
-    return f"{model}: {statistics.median(took[1:]):.2f} s for a slice of {kspace.shape[0]} x {kspace.shape[1]}"
+    _, seconds = median_timed(lambda: recon(params, MaskedFourier(mask), mask * kspace), 5)
+    return f"{model}: {seconds:.2f} s for a slice of {kspace.shape[0]} x {kspace.shape[1]}"
 
 
 def draw(volumes: dict[str, Volume], path: Path) -> None:

@@ -8,8 +8,6 @@ compared, medians of some calls. The step size, and the history of Anderson, wer
 
 import argparse
 import importlib.util
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 import sigpy.mri as mr
 from rich.console import Console
 from rich.table import Table
+from timing import median_timed
 
 import deqjax as dj
 from deqjax.data import crop_kspace, read_volume
@@ -66,16 +65,6 @@ def objective(prior: Prior, weight: float, A: dj.physics.Sense, kspace: jax.Arra
     return float(0.5 * jnp.sum(jnp.abs(misfit) ** 2) + weight * prior.value(jnp.asarray(image)))
 
 
-def seconds(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """The median of some calls, after one that is not counted, and what the last gave."""
-    times, result = [], call()
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times), result
-
-
 def compare(name: str, case: dict[str, np.ndarray], weight: float, repeats: int) -> dict[str, Any]:
     """One prior on one case: sigpy's iterations, and the evaluations that reach its objective."""
     prior, app = PRIORS[name]
@@ -89,16 +78,16 @@ def compare(name: str, case: dict[str, np.ndarray], weight: float, repeats: int)
 
     def ours(evaluations: int) -> jax.Array:
         recon = method(prior, case["mask"].shape, evaluations)
-        return jax.block_until_ready(recon(params, A, kspace)[0])
+        return recon(params, A, kspace)[0]
 
     value = lambda image: objective(prior, weight, A, kspace, np.asarray(image))
     psnr = lambda image: float(dj.metrics.psnr(jnp.abs(jnp.asarray(image)), jnp.abs(jnp.asarray(case["image"]))))
-    sigpy_seconds, sigpy_image = seconds(lambda: theirs(ITERATIONS), repeats)
+    sigpy_image, sigpy_seconds = median_timed(lambda: theirs(ITERATIONS), repeats)
     goal, decibels = value(sigpy_image), psnr(sigpy_image)
     good = lambda image: value(image) <= goal and psnr(image) >= decibels - 0.05
     needed = next((n for n in STEPS if good(ours(n))), None)  # every number of evaluations is a program of its own
     steps = needed or STEPS[-1]
-    took, image = seconds(lambda: ours(steps), repeats)
+    image, took = median_timed(lambda: ours(steps), repeats)
     curve = [(took * n / steps, value(ours(n))) for n in CURVE]
     theirs_curve = [(sigpy_seconds * n / ITERATIONS, value(theirs(n))) for n in CURVE]
     return {
@@ -115,8 +104,8 @@ def compare_espirit(kspace: np.ndarray, repeats: int) -> tuple[float, float]:
     """Seconds of ESPIRiT on a calibration square of 24 lines, here and in sigpy; of the central square of k-space."""
     side = min(kspace.shape[-2:])
     kspace = crop_kspace(kspace, (side, side))
-    ours, _ = seconds(lambda: jax.block_until_ready(dj.physics.espirit(jnp.asarray(kspace), 24 / side)), repeats)
-    theirs, _ = seconds(lambda: mr.app.EspiritCalib(kspace, crop=0.95, show_pbar=False).run(), repeats)
+    _, ours = median_timed(lambda: dj.physics.espirit(jnp.asarray(kspace), 24 / side), repeats)
+    _, theirs = median_timed(lambda: mr.app.EspiritCalib(kspace, crop=0.95, show_pbar=False).run(), repeats)
     return ours, theirs
 
 

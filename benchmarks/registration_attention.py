@@ -8,9 +8,9 @@ No labels, no ground truth. Training images are aligned affinely to the first of
 import argparse
 import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import timed
 
 from deqjax.registration import (
     Grid,
@@ -33,11 +33,6 @@ FREE_FORM = {
     "regulariser": regularisers.Bending(weight=0.1),
 }
 TRAINED, APART = 60, 7
-
-
-def timed(call):
-    start = time.perf_counter()
-    return jax.block_until_ready(call()), time.perf_counter() - start
 
 
 def smooth_map(grid, random):

@@ -7,22 +7,17 @@ is the same loop once `register` has its program.
 """
 
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import timed
 
 from deqjax.registration import register, register_pairs, regularisers, similarities, transforms
 
 PAIRS = 16
 AFFINE = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
 FREE_FORM = AFFINE | {"transform": transforms.FreeForm(spacing=16.0), "regulariser": regularisers.Bending(weight=1.0)}
-
-
-def timed(call):
-    start = time.perf_counter()
-    return jax.block_until_ready(call()), time.perf_counter() - start
 
 
 def separately(fixed, moving, given):
