@@ -109,7 +109,6 @@ class Config:
     title: str
     map: IterationMap
     paper: str = ""
-    expected: str = ""
     out: str = ""
     seed: int = 0
     data: Data = field(default_factory=Data)
