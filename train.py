@@ -132,12 +132,12 @@ def train(config: Config, out: Path, command: str) -> None:
 
 
 def starting_params(config: Config, recon: Reconstructor) -> Params:
-    """Fresh parameters, or those of a model; what goes before the solve stays fresh where the model has none of it."""
+    """Fresh parameters, or those of a model; what goes around the solve stays fresh where the model has none of it."""
     fresh = recon.init(jax.random.key(config.seed))
     if not config.train.init_from:
         return fresh
     given = model_folders.load_config(config.train.init_from)
-    missing = {part: None for part in ("smaps", "start") if getattr(given, part) is None}
+    missing = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
     return fresh | model_folders.load_params(config.train.init_from, recon.replace(**missing))
 
 

@@ -23,7 +23,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def method_of(config: Config) -> Reconstructor:
     """Make the reconstruction method that a config describes, with its training solver."""
-    return Reconstructor(config.map, config.solver, config.adjoint, config.normalisation, config.smaps, config.start)
+    c = config
+    return Reconstructor(c.map, c.solver, c.adjoint, c.normalisation, c.smaps, c.start, c.finish)
 
 
 def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:

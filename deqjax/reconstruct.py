@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
+from deqjax.maps.half_quadratic import HalfQuadratic
 from deqjax.maps.learned import apply_net, init_net
 from deqjax.normalisation import EnergyScale, Normalisation, Units
 from deqjax.physics import LearnedSmaps
@@ -34,6 +35,9 @@ class Reconstructor:
       start: makes of the zero-filled image the one at which the solve starts (S. Bai, V. Koltun, J. Z. Kolter, "Neural
         deep equilibrium solvers", ICLR 2022, section 4: the initialiser); without it, the zero-filled image. The fixed
         point is the same, only nearer. Its parameters are those under ``"start"``.
+      finish: one half-quadratic step from the fixed point to the image, with parameters of its own under ``"finish"``:
+        it runs once and need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019,
+        section 3.1: the layers after the equilibrium); without it, the fixed point is the image.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -50,6 +54,7 @@ class Reconstructor:
     normalisation: Normalisation = field(default_factory=EnergyScale)
     smaps: LearnedSmaps | None = None
     start: Net | None = None
+    finish: HalfQuadratic | None = None
 
     def init(self, key: jax.Array) -> Params:
         """Make fresh parameters, a nested dict."""
@@ -58,6 +63,8 @@ class Reconstructor:
             params |= {"smaps": self.smaps.init(jax.random.fold_in(key, 1))}
         if self.start is not None:
             params |= {"start": init_net(self.start, jax.random.fold_in(key, 2))}
+        if self.finish is not None:
+            params |= {"finish": self.finish.init(jax.random.fold_in(key, 3))}
         return params
 
     def forward_model(self, params: Params, A: ForwardModel) -> ForwardModel:
@@ -80,6 +87,11 @@ class Reconstructor:
         if self.start is not None:
             args = args._replace(zero_filled=apply_net(self.start, args.params["start"], args.zero_filled))
         return self.map.start(args)
+
+    def image(self, state: State, args: MapArgs) -> jax.Array:
+        """Make the image of a fixed point."""
+        image = self.map.image(state)
+        return image if self.finish is None else self.finish(image, args._replace(params=args.params["finish"]))
 
     def replace(self, **changes: Any) -> "Reconstructor":
         """Make the same method with other settings, for example another solver."""
@@ -149,7 +161,7 @@ def _reconstruct(
     zero_filled = A.adjoint(kspace)
     single = zero_filled.ndim == len(axes_of(A))
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
-    image = found.units.undo(recon.map.image(found.state))
+    image = found.units.undo(recon.image(found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
 
 

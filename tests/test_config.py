@@ -165,11 +165,12 @@ def test_an_override_of_the_type_keeps_what_both_types_have(file, order):
 
 
 def test_false_leaves_out_what_may_be_left_out_and_nothing_else(file):
-    given = ["start.type=UNet", "inference.type=Picard"]
+    given = ["start.type=UNet", "inference.type=Picard", "finish.net.type=UNet", "finish.penalty=0.3"]
     config = read_config(file, given)
     assert config.start == nets.UNet()
-    without = read_config(file, [*given, "start=false", "inference=false", "data.slices=false"])
-    assert without.start is without.inference is without.data.slices is None
+    assert config.finish == maps.HalfQuadratic(nets.UNet(), penalty=0.3)
+    without = read_config(file, [*given, "start=false", "finish=false", "inference=false", "data.slices=false"])
+    assert without.start is without.finish is without.inference is without.data.slices is None
     message = refused(file, "solver=false")
     assert 'solver needs type = "NAME"' in message
     assert "Picard" in message

@@ -144,6 +144,41 @@ def test_a_start_saves_evaluations_and_moves_neither_the_fixed_point_nor_its_gra
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-2 * largest), slope["net"], without["net"])
 
 
+def test_a_finish_is_one_step_of_its_own_after_the_fixed_point(params: dict) -> None:
+    step = dj.maps.HalfQuadratic(NET, penalty=0.5)
+    recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=60, rtol=1e-6))
+    finished = recon.replace(finish=step)
+    assert jax.tree.structure(finished.init(jax.random.key(0))["finish"]) == jax.tree.structure(params)
+    A = sense()
+    kspace = A.forward(random_complex(*SHAPE, seed=3))
+    image, stats = recon(params, A, kspace)
+    at_rest, at_rest_stats = finished(params | {"finish": params}, A, kspace)
+    np.testing.assert_allclose(at_rest, image, atol=1e-5 * np.abs(image).max())
+    assert at_rest_stats.num_steps == stats.num_steps
+    other = params | {"finish": jax.tree.map(lambda leaf: 1.5 * leaf, params)}
+    moved, moved_stats = finished(other, A, kspace)
+    np.testing.assert_array_equal(moved_stats.residual, stats.residual)  # of the fixed point, as before
+    found = equilibrium(finished, other, A, A.adjoint(kspace)[None])
+    expected = found.units.undo(step(found.state, found.args._replace(params=other["finish"])))[0]
+    np.testing.assert_allclose(moved, expected, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(moved - image).max() > 1e-2 * np.abs(image).max()
+
+
+def test_a_finish_passes_the_gradient_on_to_the_fixed_point(params: dict, float64: None) -> None:
+    step, solver = dj.maps.HalfQuadratic(NET, penalty=0.5, cg_steps=30), dj.solvers.Anderson(max_steps=80, rtol=1e-9)
+    recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=1e-8), finish=step)
+    A = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.result_type(leaf, jnp.float64)), sense())
+    kspace = A.forward(random_complex(*SHAPE, seed=3).astype(complex))
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+    both = wide | {"finish": jax.tree.map(lambda leaf: 1.5 * leaf, wide)}
+    slope = jax.grad(loss, argnums=1)(recon, both, A, kspace)
+    for part in ("net", "finish"):
+        moved = lambda s, part=part: both | {part: jax.tree.map(lambda leaf: (1 + s) * leaf, both[part])}
+        difference = (loss(recon, moved(1e-6), A, kspace) - loss(recon, moved(-1e-6), A, kspace)) / 2e-6
+        found = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, both[part], slope[part])))
+        np.testing.assert_allclose(found, difference, rtol=1e-4)
+
+
 def test_double_precision_kspace_with_single_precision_params(params: dict, float64: None) -> None:
     A = dj.physics.MaskedFourier(lines())
     kspace = np.asarray(A.forward(random_complex(*SHAPE, seed=3).astype(np.complex128)))

@@ -74,7 +74,7 @@ class EquilibriumObjective:
         A = self.recon.forward_model(params, A)
         found = equilibrium(self.recon, params, A, A.adjoint(kspace), probe)
         target = self.recon.normalisation.of_target(target, found.units).apply(target)
-        value = self.loss(self.recon.map.image(found.state), target, loss_params)
+        value = self.loss(self.recon.image(found.state, found.args), target, loss_params)
         numbers = {
             "forward_steps": jnp.mean(found.stats.num_steps.astype(jnp.float32)),
             "forward_residual": jnp.mean(found.stats.residual),

@@ -191,18 +191,19 @@ def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     same(params_of(out / "model"), params_of(finished / "model"))
 
 
-def test_what_goes_before_the_solve_is_learned_from_a_model_without_it(finished, experiment, tmp_path):
-    """The net and the penalty are the model's; only what refines the coil maps and what makes the start are fresh."""
+def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished, experiment, tmp_path):
+    """The net and the penalty are the model's; only what refines the coil maps, starts and finishes is fresh."""
     smaps = "smaps.net.type=DnCNN", "smaps.net.layers=2", "smaps.net.features=3"
     first = "start.type=UNet", "start.levels=2", "start.features=3"
+    last = "finish.net.type=DnCNN", "finish.net.layers=2", "finish.net.features=3"
     start = "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"
     out, coils = tmp_path / "run", tmp_path / "coils"
     write_phantoms(coils, 1, (2, 32, 32), coils=2)
-    train.main([*experiment(out, *start, *smaps, *first), f"--data.train={coils}", f"--data.val={coils}"])
+    train.main([*experiment(out, *start, *smaps, *first, *last), f"--data.train={coils}", f"--data.val={coils}"])
     found = params_of(out / "model")
     given = params_of(finished / "model")
     same({name: found[name] for name in given}, given)
-    assert {name.split("/")[0] for name in found.keys() - given.keys()} == {"smaps", "start"}
+    assert {name.split("/")[0] for name in found.keys() - given.keys()} == {"smaps", "start", "finish"}
     assert found["smaps/gain"] == 0
 
 

@@ -102,6 +102,19 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     assert 0 < first["jacobian"] < 1
 
 
+def test_the_loss_is_that_of_the_finished_image():
+    step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
+    recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=20, rtol=1e-4), finish=step)
+    objective, params = EquilibriumObjective(recon, dj.losses.MSE()), recon.init(jax.random.key(0))
+    batch, keys, probe = batch_of(), jax.random.split(jax.random.key(0), 2), dj.implicit.backward_probe(2)
+    (value, _), slope = jax.jit(jax.value_and_grad(objective, has_aux=True))(params, {}, batch, keys, probe)
+    A, kspace, target = measure(batch, keys, (0.0, 0.0), 0.08)
+    found = equilibrium(recon, params, A, A.adjoint(kspace))
+    finished, target = step(found.state, found.args._replace(params=params["finish"])), found.units.apply(target)
+    np.testing.assert_allclose(value, jnp.mean(jnp.abs(finished - target) ** 2), rtol=1e-3)
+    assert all(jnp.any(leaf) for leaf in jax.tree.leaves(slope))  # of the map and of the finish
+
+
 def test_the_start_learns_to_be_near_the_fixed_point_and_pulls_at_nothing_else():
     net = dj.nets.DnCNN(layers=2, features=8)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
