@@ -1,6 +1,7 @@
 """Model folders: parameters, the resolved config and a model card, all of them plain files."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def method_of(config: Config) -> Reconstructor:
     """Make the reconstruction method that a config describes, with its training solver."""
-    c = config
-    return Reconstructor(c.map, c.solver, c.adjoint, c.normalisation, c.smaps, c.start, c.finish)
+    return Reconstructor(**{setting.name: getattr(config, setting.name) for setting in fields(Reconstructor)})
 
 
 def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
