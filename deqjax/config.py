@@ -10,7 +10,6 @@ from deqjax import implicit, losses, masks, solvers
 from deqjax import normalisation as normalisations
 from deqjax.data import Augment
 from deqjax.jacobian_penalty import JacobianPenalty
-from deqjax.maps import HalfQuadratic
 from deqjax.physics import LearnedSmaps
 from deqjax.toml_settings import build, override
 from deqjax.types import IterationMap, Loss, Mask, Net, Solver
@@ -105,7 +104,7 @@ class Train(Optimiser):
 class Config:
     """One experiment. ``inference``, if given, is the solver of the model that is saved and evaluated; ``smaps``, if
     given, is trained to refine the coil sensitivities; ``start``, if given, to guess the fixed point before the solve;
-    ``finish``, if given, is one more half-quadratic step after it.
+    ``finish``, if given, is a map of which one step is taken after it.
     """
 
     title: str
@@ -120,7 +119,7 @@ class Config:
     normalisation: normalisations.Normalisation = field(default_factory=normalisations.EnergyScale)
     smaps: LearnedSmaps | None = None
     start: Net | None = None
-    finish: HalfQuadratic | None = None
+    finish: IterationMap | None = None
     loss: Loss = field(default_factory=losses.MSE)
     inference: Solver | None = None
     pretrain: Pretrain = field(default_factory=Pretrain)

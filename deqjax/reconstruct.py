@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
-from deqjax.maps.half_quadratic import HalfQuadratic
 from deqjax.maps.learned import apply_net, init_net
 from deqjax.normalisation import EnergyScale, Normalisation, Units
 from deqjax.physics import LearnedSmaps
@@ -35,9 +34,9 @@ class Reconstructor:
       start: makes of the zero-filled image the one at which the solve starts (S. Bai, V. Koltun, J. Z. Kolter, "Neural
         deep equilibrium solvers", ICLR 2022, section 4: the initialiser); without it, the zero-filled image. The fixed
         point is the same, only nearer. Its parameters are those under ``"start"``.
-      finish: one half-quadratic step from the fixed point to the image, with parameters of its own under ``"finish"``:
-        it runs once and need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019,
-        section 3.1: the layers after the equilibrium); without it, the fixed point is the image.
+      finish: a map of which one step is taken from the fixed point to the image, with parameters of its own under
+        ``"finish"``: it runs once and need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models",
+        NeurIPS 2019, theorem 1: the function h after the equilibrium); without it, the fixed point is the image.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -54,7 +53,7 @@ class Reconstructor:
     normalisation: Normalisation = field(default_factory=EnergyScale)
     smaps: LearnedSmaps | None = None
     start: Net | None = None
-    finish: HalfQuadratic | None = None
+    finish: IterationMap | None = None
 
     def init(self, key: jax.Array) -> Params:
         """Make fresh parameters, a nested dict."""
@@ -91,7 +90,11 @@ class Reconstructor:
     def image(self, state: State, args: MapArgs) -> jax.Array:
         """Make the image of a fixed point."""
         image = self.map.image(state)
-        return image if self.finish is None else self.finish(image, args._replace(params=args.params["finish"]))
+        if self.finish is None:
+            return image
+        args = args._replace(params=args.params["finish"])
+        first = self.finish.start(args._replace(zero_filled=image))
+        return self.finish.image(self.finish(first, args))
 
     def replace(self, **changes: Any) -> "Reconstructor":
         """Make the same method with other settings, for example another solver."""

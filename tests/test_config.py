@@ -165,7 +165,8 @@ def test_an_override_of_the_type_keeps_what_both_types_have(file, order):
 
 
 def test_false_leaves_out_what_may_be_left_out_and_nothing_else(file):
-    given = ["start.type=UNet", "inference.type=Picard", "finish.net.type=UNet", "finish.penalty=0.3"]
+    given = ["start.type=UNet", "inference.type=Picard", "finish.type=HalfQuadratic"]
+    given += ["finish.net.type=UNet", "finish.penalty=0.3"]
     config = read_config(file, given)
     assert config.start == nets.UNet()
     assert config.finish == maps.HalfQuadratic(nets.UNet(), penalty=0.3)

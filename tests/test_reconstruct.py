@@ -162,6 +162,8 @@ def test_a_finish_is_one_step_of_its_own_after_the_fixed_point(params: dict) -> 
     expected = found.units.undo(step(found.state, found.args._replace(params=other["finish"])))[0]
     np.testing.assert_allclose(moved, expected, atol=1e-5 * np.abs(expected).max())
     assert np.abs(moved - image).max() > 1e-2 * np.abs(image).max()
+    blurring = recon.replace(finish=dj.maps.PrimalDual(dj.priors.TotalVariation()))  # of more than an image
+    assert blurring(params | {"finish": {}}, A, kspace)[0].shape == image.shape
 
 
 def test_a_finish_passes_the_gradient_on_to_the_fixed_point(params: dict, float64: None) -> None:

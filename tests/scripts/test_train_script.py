@@ -195,7 +195,7 @@ def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished,
     """The net and the penalty are the model's; only what refines the coil maps, starts and finishes is fresh."""
     smaps = "smaps.net.type=DnCNN", "smaps.net.layers=2", "smaps.net.features=3"
     first = "start.type=UNet", "start.levels=2", "start.features=3"
-    last = "finish.net.type=DnCNN", "finish.net.layers=2", "finish.net.features=3"
+    last = "finish.type=Gradient", "finish.net.type=DnCNN", "finish.net.layers=2", "finish.net.features=3"
     start = "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"
     out, coils = tmp_path / "run", tmp_path / "coils"
     write_phantoms(coils, 1, (2, 32, 32), coils=2)
