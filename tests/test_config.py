@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from deqjax.config import Config, read_config
 from deqjax.toml_settings import to_table, to_toml
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = sorted((ROOT / "configs").glob("*.toml"))
+SHIPPED = sorted((ROOT / "configs").rglob("*.toml"))
+PLAN = tomllib.loads((ROOT / "benchmarks/experiments.toml").read_text())
 
 TEXT = """
 title = "a title"
@@ -91,6 +93,12 @@ def test_shipped_configs_come_back_equal(path, tmp_path):
 def test_there_are_the_configs_that_are_promised():
     promised = {"quickstart", "gilton_deprox_4x", "gilton_deprox_8x", "gilton_degrad_4x", "hqs_4x"}
     assert promised | {"thesis_mse_8x", "thesis_perp_8x"} <= {path.stem for path in SHIPPED}
+
+
+@pytest.mark.parametrize("changes", PLAN["experiment"].values(), ids=PLAN["experiment"])
+def test_every_experiment_is_an_experiment_and_changes_something(changes):
+    as_it_is = read_config(ROOT / PLAN["config"], PLAN["overrides"])
+    assert (read_config(ROOT / PLAN["config"], [*PLAN["overrides"], *changes]) == as_it_is) is (changes == [])
 
 
 @pytest.mark.parametrize(
