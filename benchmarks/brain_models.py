@@ -95,11 +95,21 @@ def load(model: str, overrides: Sequence[str]) -> tuple[Reconstructor, Params, C
     return recon, params, model_folders.load_config(name, overrides)
 
 
+def means(volumes: Sequence[Volume]) -> dict[str, float]:
+    """The mean over volumes of every number of a table."""
+    return {key: float(np.mean([float(volume.row[key]) for volume in volumes])) for key in NUMBERS}
+
+
 def score(model: str, files: Sequence[Path], overrides: Sequence[str], noise: float) -> tuple[dict[str, float], Volume]:
     """Reconstruct the files with one model: the mean over them of every number of a volume, and the first volume."""
     recon, params, config = load(model, [*overrides, f"data.noise=[0.0, {noise}]"])
     volumes = [evaluate_file(recon, params, path, config) for path in files]
-    return {key: float(np.mean([float(volume.row[key]) for volume in volumes])) for key in NUMBERS}, volumes[0]
+    return means(volumes), volumes[0]
+
+
+def label(model: str) -> str:
+    """What a picture calls a model: its name, or that of the run whose folder it is."""
+    return model if "/" not in model else Path(model).parent.name + "".join(Path(model).name.partition("@")[1:])
 
 
 def seconds_of_slice(model: str, path: Path) -> str:
@@ -118,10 +128,10 @@ def draw(volumes: dict[str, Volume], path: Path) -> None:
     assert first.target is not None
     middle = len(first.target) // 2
     columns = {"target": first.target[middle], "zero-filled": first.zero_filled[middle]}
-    captions = {"zero-filled": f"{first.row['PSNR zero-filled']:.2f} dB"}
+    captions = {"zero-filled": f"{first.row['PSNR zero-filled']:.2f} dB, SSIM {first.row['SSIM zero-filled']:.3f}"}
     for model, volume in volumes.items():
-        columns[Path(model).name] = volume.image[middle]
-        captions[Path(model).name] = f"{volume.row['PSNR']:.2f} dB"
+        columns[label(model)] = volume.image[middle]
+        captions[label(model)] = f"{volume.row['PSNR']:.2f} dB, SSIM {volume.row['SSIM']:.3f}"
     comparison(path, columns, target_name="target", captions=captions)
 
 

@@ -8,7 +8,7 @@ was unrolled for ten iterations does not know of an eleventh.
 import argparse
 from pathlib import Path
 
-from brain_models import FOUR, score
+from brain_models import FOUR, label, score
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -46,7 +46,7 @@ def draw(curves: dict[str, list[float]], path: Path) -> None:
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     for model, curve in curves.items():
-        axes.plot(EVALUATIONS, curve, "o-", label=model if "/" not in model else Path(model).parent.name)
+        axes.plot(EVALUATIONS, curve, "o-", label=label(model))
     axes.set(xlabel="evaluations of the map", ylabel="PSNR (dB), 4x")
     axes.legend()
     figure.savefig(path, dpi=110)

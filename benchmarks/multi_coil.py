@@ -64,8 +64,12 @@ def main() -> None:
     add(f"total variation, weight {best:g}", image, str(stats.num_steps), f"{float(stats.residual):.1e}")
     for name in options.models:
         learned, params = dj.load(name)
-        image, stats = learned(params, A, measured)
-        add(name, image, str(stats.num_steps), f"{float(stats.residual):.1e}")
+        variants = {name: learned}
+        if learned.finish is not None:
+            variants[f"{name}, before its finish"] = learned.replace(finish=None)
+        for label, method in variants.items():
+            image, stats = method(params, A, measured)
+            add(label, image, str(stats.num_steps), f"{float(stats.residual):.1e}")
     Console(width=120).print(table)
 
 
