@@ -91,7 +91,9 @@ def validation_files(config: Config) -> list[Path]:
 
 def _phantoms(config: Config, count: int, seed: int) -> list[Path]:
     phantoms = config.data.phantoms
-    folder = Path(phantoms.folder) / ("train", "val")[seed]
+    size = "x".join(map(str, phantoms.shape))
+    settings = f"{size}-coils{phantoms.coils}-noise{phantoms.noise:g}"  # so that configs which differ share no folder
+    folder = Path(phantoms.folder) / settings / ("train", "val")[seed]
     return write_phantoms(folder, count, phantoms.shape, phantoms.coils, phantoms.noise, seed)
 
 

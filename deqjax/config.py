@@ -17,7 +17,7 @@ from deqjax.types import IterationMap, Loss, Mask, Net, Solver
 
 @dataclass(frozen=True)
 class Phantoms:
-    """The embedded data set, used where no files are named: so many volumes of (slice, y, x)."""
+    """The embedded data set, used where no files are named: so many volumes of (slice, y, x), kept under ``folder``."""
 
     train: int = 16
     val: int = 4

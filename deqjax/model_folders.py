@@ -81,11 +81,14 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Reconstructor
       The method, with the solver for inference if the config has one, and its parameters.
 
     Raises:
-      ValueError: a file is missing or cannot be read, or the parameters are those of another architecture.
+      ValueError: a file is missing or cannot be read, the parameters are those of another architecture, or an override
+        would have no effect.
     """
     config = load_config(name, overrides)
     recon = method_of(config)
     if config.inference is not None:
+        if any(text.removeprefix("--").startswith("solver.") for text in overrides):
+            raise ValueError(f"{find(name)}: set [inference] instead, [solver] is that of training")
         recon = recon.replace(solver=config.inference)
     return recon, load_params(name, recon)
 

@@ -118,7 +118,8 @@ class Reconstructor:
           The complex image ([batch,] y, x) in the units of the k-space, and Stats with the same leading axis or none.
 
         Raises:
-          ValueError: k-space that is not complex, does not fit A, or holds NaN or infinity; a mask without a sample.
+          ValueError: k-space that is not complex, is empty, does not fit A, or holds NaN or infinity; a mask without a
+            sample; arguments in another order.
         """
         kspace = jnp.asarray(kspace)
         _check(A, kspace)
@@ -170,12 +171,16 @@ def _reconstruct(
 
 def _check(A: ForwardModel, kspace: jax.Array) -> None:
     """The door: everything a user can get wrong is said here, in words, before anything is compiled."""
+    if not dataclasses.is_dataclass(A):
+        raise ValueError(f"A must be a forward model, not {type(A).__name__}; the order is recon(params, A, kspace)")
     arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
     shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
     fits = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
     names = ", ".join(axes_of(A))
     if not jnp.iscomplexobj(kspace):
         raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
+    if kspace.size == 0:
+        raise ValueError(f"kspace of shape {kspace.shape} is empty: give at least one image")
     try:
         image = jax.eval_shape(A.adjoint, kspace)
         measured = jax.eval_shape(A.forward, image)

@@ -67,6 +67,8 @@ def test_the_solver_for_inference_is_used(folder, tmp_path, params):
     assert model_folders.load(folder, ["inference.max_steps=9"])[0].solver.max_steps == 9
     changed = model_folders.load(folder, ["--inference.type=Picard", "--inference.max_steps=200"])[0].solver
     assert changed == dj.solvers.Picard(max_steps=200, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"model: set .inference. instead"):
+        model_folders.load(folder, ["--solver.rtol=1e-2"])
     plain = Config(title="plain", map=CONFIG.map, solver=dj.solvers.Picard(max_steps=3))
     assert model_folders.load(model_folders.save(tmp_path / "plain", plain, params, ""))[0].solver == plain.solver
 

@@ -257,7 +257,9 @@ KSPACE = random_complex(*SHAPE)
         (sense(BATCH), random_complex(COILS, *SHAPE), ["(2, 11, 9)", "(2, 2, 11, 9)"]),
         (FOURIER, np.where(np.arange(9) == 3, np.nan, KSPACE), ["(11, 9)", "NaN or infinity"]),
         (FOURIER, np.where(np.arange(9) == 3, np.inf, KSPACE), ["NaN or infinity"]),
+        (FOURIER, random_complex(0, *SHAPE), ["(0, 11, 9)", "is empty"]),
         (dj.physics.MaskedFourier(np.zeros((1, 9), np.float32)), KSPACE, ["(1, 9)", "samples nothing"]),
+        ({"net": {}}, KSPACE, ["a forward model, not dict", "recon(params, A, kspace)"]),
     ],
 )
 def test_the_door_refuses_in_words(A: ForwardModel, kspace: np.ndarray, parts: list[str], params: dict) -> None:

@@ -26,6 +26,8 @@ def check_settings(acceleration: Choices, center_fraction: Choices, whole: bool 
     ValueError: acceleration must be a number of at least 1, got 0.5: it is the lines of the grid over the lines sampled
     """
     accelerations, fractions = as_choices(acceleration), as_choices(center_fraction)
+    if isinstance(acceleration, list) or isinstance(center_fraction, list):
+        raise ValueError(f"several choices go in a tuple, got {acceleration!r} and {center_fraction!r}")
     for value in accelerations:
         if not isinstance(value, (int, float)) or not value >= 1:
             raise ValueError(

@@ -54,10 +54,12 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
       The x with the smallest finite residual, image by image, and :class:`Stats`; x0 where no residual was finite.
 
     Raises:
-      ValueError: f returns other shapes than it takes, or ``max_steps`` is below 1.
+      ValueError: f returns other shapes than it takes, ``max_steps`` is below 1, or ``rtol`` below 0.
     """
     if solver.max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {solver.max_steps}")
+    if not solver.rtol >= 0:
+        raise ValueError(f"rtol must be at least 0, not {solver.rtol}")
     start, restore = real_view(x0)
     batch, dtype = start.shape[0], start.dtype
     taken, produced = _describe(x0), _describe(jax.eval_shape(f, x0))

@@ -104,10 +104,10 @@ def test_choices_are_paired():
     [
         (0.5, 0.08, "acceleration must be a number of at least 1"),
         (float("nan"), 0.08, "acceleration must be a number"),
-        ([4, 8], (0.08, 0.04), "acceleration must be a number"),
         (4, 0.0, r"center_fraction must lie in \(0, 1\]"),
         (4, 1.01, "center_fraction must lie"),
         ((4, 8), 0.08, "acceleration has 2 choices and center_fraction 1"),
+        ([4, 8], [0.08, 0.04], r"several choices go in a tuple, got \[4, 8\] and \[0.08, 0.04\]"),
         ((), (), "at least one"),
     ],
 )

@@ -4,11 +4,13 @@ import json
 import math
 import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+import evaluate
 import train
 from deqjax import model_folders
 from deqjax.config import read_config
@@ -205,6 +207,18 @@ def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished,
     same({name: found[name] for name in given}, given)
     assert {name.split("/")[0] for name in found.keys() - given.keys()} == {"smaps", "start", "finish"}
     assert found["smaps/gain"] == 0
+
+
+def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):
+    """make quickstart, and then another config without files: each finds its own, and finds it again."""
+    read = lambda *settings: read_config(
+        Path(__file__).parents[2] / "configs" / "quickstart.toml",
+        [f"data.phantoms.folder={tmp_path}", *(f"data.phantoms.{text}" for text in ("train=1", "val=1", *settings))],
+    )
+    one, other = read("shape=[1, 16, 16]"), read("shape=[2, 16, 16]", "coils=1", "noise=0.0")
+    files = [evaluate.training_files(config) + evaluate.validation_files(config) for config in (one, other, one)]
+    assert files[0] == files[2]
+    assert len({*files[0], *files[1]}) == 4
 
 
 @pytest.mark.parametrize("steps", [0, 2])

@@ -67,6 +67,7 @@ def test_relative_residual_at_its_edges() -> None:
     ("f", "x0", "solver", "message"),
     [
         (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=0), "max_steps must be at least 1, not 0"),
+        (lambda x: x, jnp.zeros((1, 2)), Picard(rtol=-1e-3), "rtol must be at least 0, not -0.001"),
         (lambda x: x[:, :1], jnp.zeros((1, 2)), Picard(), r"it takes real \(1, 2\) and returns real \(1, 1\)"),
         (lambda x: 1j * x, jnp.zeros((1, 2)), Picard(), r"it takes real \(1, 2\) and returns complex \(1, 2\)"),
         (lambda x: (x,), jnp.zeros((1, 2)), Picard(), "f must return the shapes it takes"),
