@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
 from deqjax.maps.learned import apply_net, init_net
@@ -119,11 +120,14 @@ class Reconstructor:
 
         Raises:
           ValueError: k-space that is not complex, is empty, does not fit A, or holds NaN or infinity; a mask without a
-            sample; arguments in another order.
+            sample; arguments in another order; parameters of another method.
         """
         kspace = jnp.asarray(kspace)
         _check(A, kspace)
-        return _reconstruct(self, params, A, kspace, probe)
+        try:
+            return _reconstruct(self, params, A, kspace, probe)
+        except (KeyError, FlaxError) as error:
+            raise ValueError(f"params are not those of this method, which init or load gives: {error}") from error
 
 
 class Equilibrium(NamedTuple):

@@ -270,6 +270,13 @@ def test_the_door_refuses_in_words(A: ForwardModel, kspace: np.ndarray, parts: l
     assert _reconstruct._cache_size() == before, "nothing was compiled"
 
 
+def test_parameters_of_another_method_are_refused(params: dict) -> None:
+    wider = RECON.replace(map=dataclasses.replace(RECON.map, net=dj.nets.DnCNN(layers=2, features=5)))
+    for recon, given in ((wider, params), (RECON, {}), (RECON.replace(finish=RECON.map), params)):
+        with pytest.raises(ValueError, match="params are not those of this method"):
+            recon(given, FOURIER, KSPACE)
+
+
 def test_the_door_also_reads_shapes_inside_jit(params: dict) -> None:
     with pytest.raises(ValueError, match=r"kspace of shape \(11, 7\) does not fit MaskedFourier.*\(1, 9\)"):
         loss(RECON, params, FOURIER, KSPACE[:, :7])
