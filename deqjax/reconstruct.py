@@ -2,13 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.errors import FlaxError
 
 from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
 from deqjax.maps.learned import apply_net, init_net
@@ -124,10 +123,8 @@ class Reconstructor:
         """
         kspace = jnp.asarray(kspace)
         _check(A, kspace)
-        try:
-            return _reconstruct(self, params, A, kspace, probe)
-        except (KeyError, FlaxError) as error:
-            raise ValueError(f"params are not those of this method, which init or load gives: {error}") from error
+        _check_parameters(self, params)
+        return _reconstruct(self, params, A, kspace, probe)
 
 
 class Equilibrium(NamedTuple):
@@ -201,3 +198,20 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
     mask = getattr(A, "mask", None)
     if mask is not None and not isinstance(mask, jax.core.Tracer) and not bool(jnp.any(mask)):
         raise ValueError(f"the mask of shape {mask.shape} samples nothing")
+
+
+def _check_parameters(recon: Reconstructor, params: Params) -> None:
+    """Compare with what init makes; whatever is there besides is not used."""
+    found = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    for name, shape in _parameter_shapes(recon).items():
+        if found.get(name) != shape:
+            raise ValueError(
+                f"params{name} has shape {found.get(name, 'none')} and init makes {shape}: "
+                "these are the parameters of another method"
+            )
+
+
+@lru_cache
+def _parameter_shapes(recon: Reconstructor) -> dict[str, tuple[int, ...]]:
+    made = jax.eval_shape(recon.init, jax.random.key(0))
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(made)}
