@@ -126,4 +126,4 @@ def test_its_config_makes_it_and_other_forward_models_are_refused() -> None:
         read_config("configs/learned_maps.toml", ["smaps.net.type=Sense"])
     kspace = fft2c(jnp.ones(SHAPE, complex))
     with pytest.raises(ValueError, match=r"refines coil sensitivities .* MaskedFourier of axes 'yx' has none"):
-        RECON({"smaps": {}}, dj.physics.MaskedFourier(lines()), kspace)
+        RECON(RECON.init(jax.random.key(0)), dj.physics.MaskedFourier(lines()), kspace)
