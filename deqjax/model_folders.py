@@ -12,7 +12,7 @@ import numpy as np
 from deqjax.config import Config, read_config
 from deqjax.data.npz_archive import DAMAGE
 from deqjax.physics import MaskedFourier, Sense
-from deqjax.reconstruct import Reconstructor
+from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
@@ -105,7 +105,7 @@ def load_params(name: str | Path, recon: Reconstructor) -> Params:
             stored = {name: file[name] for name in file.files}
     except (*DAMAGE, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
-    params = jax.eval_shape(recon.init, jax.random.key(0))
+    params = parameter_shapes(recon)
     expected = {name: leaf.shape for name, leaf in _flatten(params).items()}
     found = {name: array.shape for name, array in stored.items()}
     if expected != found:

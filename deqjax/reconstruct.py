@@ -127,6 +127,18 @@ class Reconstructor:
         return _reconstruct(self, params, A, kspace, probe)
 
 
+@lru_cache
+def parameter_shapes(recon: Reconstructor) -> Params:
+    """Describe the parameters that ``recon.init`` makes by their shapes, without making them; traced once a method.
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN()))
+    >>> parameter_shapes(recon)["net"]["conv_0"]["bias"]
+    ShapeDtypeStruct(shape=(64,), dtype=float32)
+    """
+    return jax.eval_shape(recon.init, jax.random.key(0))
+
+
 class Equilibrium(NamedTuple):
     """A fixed point in the units of its map, for a batch."""
 
@@ -203,15 +215,10 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
 def _check_parameters(recon: Reconstructor, params: Params) -> None:
     """Compare with what init makes; whatever is there besides is not used."""
     found = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    for name, shape in _parameter_shapes(recon).items():
-        if found.get(name) != shape:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(parameter_shapes(recon)):
+        name = jax.tree_util.keystr(path)
+        if found.get(name) != leaf.shape:
             raise ValueError(
-                f"params{name} has shape {found.get(name, 'none')} and init makes {shape}: "
+                f"params{name} has shape {found.get(name, 'none')} and init makes {leaf.shape}: "
                 "these are the parameters of another method"
             )
-
-
-@lru_cache
-def _parameter_shapes(recon: Reconstructor) -> dict[str, tuple[int, ...]]:
-    made = jax.eval_shape(recon.init, jax.random.key(0))
-    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(made)}
