@@ -38,7 +38,7 @@ from deqjax.training import (
     restart,
 )
 from deqjax.types import Params
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 from evaluate import evaluate, run_folder, training_files, validation_files
 
 
@@ -161,8 +161,8 @@ def check_free(out: Path, config: Config) -> None:
 def claim(out: Path, config: Config) -> None:
     """Take the output folder for this experiment."""
     if not (out / model_folders.CONFIG).exists():
-        with whole_file(out / model_folders.CONFIG, overwrite=True) as beside:
-            beside.write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
+        with atomic_file(out / model_folders.CONFIG, overwrite=True) as temporary:
+            temporary.write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
 
 
 def exported(state: TrainState, config: Config) -> dict:

@@ -16,7 +16,7 @@ from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
-from deqjax.whole import whole_folder
+from deqjax.atomic_write import atomic_folder
 
 PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -44,11 +44,11 @@ def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder}: exists already; choose another folder or remove it")
-    with whole_folder(folder) as beside:
+    with atomic_folder(folder) as temporary:
         arrays: dict[str, Any] = {path: np.asarray(leaf) for path, leaf in _flatten(params).items()}
-        np.savez(beside / PARAMS, **arrays)
-        (beside / CONFIG).write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
-        (beside / CARD).write_text(card, encoding="utf-8")
+        np.savez(temporary / PARAMS, **arrays)
+        (temporary / CONFIG).write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
     return folder
 
 

@@ -8,7 +8,7 @@ import deqjax
 
 ROOT = Path(deqjax.__file__).parent
 LAYERS = [
-    {"types", "pytree", "whole"},
+    {"types", "pytree", "atomic_write"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct", "toml_settings"},
@@ -17,7 +17,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 BESIDE = {("losses", "metrics"), ("training", "config")}  # who may import a neighbour; nobody else does
-REGISTRATION = {"types", "pytree", "whole", "solvers", "implicit", "losses"}
+REGISTRATION = {"types", "pytree", "atomic_write", "solvers", "implicit", "losses"}
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration"}, "orbax": {"training"}}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from deqjax.data.finite import check_finite
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def read_cfl(path: str | Path) -> np.ndarray:
@@ -46,7 +46,7 @@ def write_cfl(path: str | Path, array: np.ndarray, overwrite: bool = False) -> P
         raise ValueError(f"{data}: not written, shape {array.shape}; BART has 1 to 16 axes, none of them empty")
     check_finite(data, "the array", array)
     dims = (*array.shape, *[1] * (16 - array.ndim))
-    with whole_file(header, overwrite) as header_beside, whole_file(data, overwrite) as data_beside:
+    with atomic_file(header, overwrite) as header_beside, atomic_file(data, overwrite) as data_beside:
         array.astype("<c8").ravel(order="F").tofile(data_beside)
         header_beside.write_text("# Dimensions\n" + " ".join(map(str, dims)) + "\n")
     return data

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from deqjax.data.finite import check_finite
-from deqjax.whole import whole_folder
+from deqjax.atomic_write import atomic_folder
 
 
 def write_dicom(
@@ -49,11 +49,11 @@ def write_dicom(
     slope, intercept = _decimal((image.max() - min(image.min(), 0)) / 65535 or 1.0), _decimal(min(image.min(), 0))
     stored = np.clip(np.rint((image - float(intercept)) / float(slope)), 0, 65535).astype("<u2")
     uids = {name: pydicom.uid.generate_uid(prefix=None) for name in ("Study", "Series", "Frame")}
-    with whole_folder(folder) as beside:
+    with atomic_folder(folder) as temporary:
         for number, pixels in enumerate(stored):
             data = _slice(pydicom, pixels, number, voxel_size, uids)
             data.SeriesDescription, data.RescaleSlope, data.RescaleIntercept = description, slope, intercept
-            data.save_as(beside / f"{number + 1:04}.dcm", enforce_file_format=True)
+            data.save_as(temporary / f"{number + 1:04}.dcm", enforce_file_format=True)
     return sorted(folder.iterdir())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from deqjax.data.finite import check_finite, check_read
 from deqjax.data.fourier import fft2c
 from deqjax.data.scan import Scan, slice_range
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 DAMAGE = (OSError, EOFError, OverflowError, zlib.error)
 """What reading a damaged file can raise."""
@@ -70,8 +70,8 @@ def write_nifti(
         affine[:3, 3] = -affine[:3, :3] @ (np.array(volume.shape) // 2)
         file = nibabel.Nifti1Image(volume, affine)
         file.header.set_xyzt_units("mm")
-        with whole_file(part, overwrite) as beside:
-            nibabel.save(file, beside)
+        with atomic_file(part, overwrite) as temporary:
+            nibabel.save(file, temporary)
     return list(parts)
 
 

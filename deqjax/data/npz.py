@@ -7,7 +7,7 @@ import numpy as np
 from deqjax.data.finite import check_finite, check_read
 from deqjax.data.npz_archive import Stored, read_array, stored_arrays
 from deqjax.data.scan import Scan, slice_range
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 KEYS = ("kspace", "mask", "smaps", "target")
 
@@ -80,8 +80,8 @@ def write_npz(
     for key, values in arrays.items():
         check_finite(path, key, values)
         arrays[key] = values.astype(np.complex64 if key in ("kspace", "smaps") else np.float32)
-    with whole_file(path, overwrite) as beside:
-        np.savez(beside, **arrays)  # type: ignore[arg-type]
+    with atomic_file(path, overwrite) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
     return path
 
 

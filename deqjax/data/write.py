@@ -9,7 +9,7 @@ import numpy as np
 
 from deqjax.data.finite import check_finite
 from deqjax.data.header import make_header
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def write_volume(
@@ -88,7 +88,7 @@ def _write(
     path = Path(path)
     for name, values in datasets.items():
         check_finite(path, name, values)
-    with whole_file(path, overwrite) as beside, h5py.File(beside, "w") as file:
+    with atomic_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
         if header is not None:

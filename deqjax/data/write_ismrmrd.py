@@ -8,7 +8,7 @@ import numpy as np
 from deqjax.data.finite import check_finite
 from deqjax.data.ismrmrd_header import make_xml
 from deqjax.data.ismrmrd_layout import ACQUISITION, FIRST_IN_SLICE, LAST_IN_MEASUREMENT, LAST_IN_SLICE, NOISE
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def write_ismrmrd(
@@ -61,7 +61,7 @@ def write_ismrmrd(
     written["head"]["flags"][-1] |= np.uint64(1 << (LAST_IN_MEASUREMENT - 1))
     size = crop or (rows, columns)
     xml = make_xml((rows, columns, 1), (size[0], size[1], 1), (voxel_size[1], voxel_size[2], voxel_size[0]))
-    with whole_file(path, overwrite) as beside, h5py.File(beside, "w") as file:
+    with atomic_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("dataset/data", data=written, maxshape=(None,), dtype=ACQUISITION)
         file.create_dataset("dataset/xml", data=[xml], dtype=h5py.string_dtype())
     return Path(path)

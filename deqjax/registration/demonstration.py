@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 EXAMPLES = {
     "square root": (jnp.square, lambda x: x, jnp.sqrt),
@@ -65,6 +65,6 @@ def demonstrate(folder: str | Path) -> dict[str, float]:
             figure.suptitle(f"{example}, {setting}: {inverse.features} features, {count} points")
             functions.legend()
             maps.legend()
-            with whole_file(folder / f"{name}.png", overwrite=True) as beside:
-                figure.savefig(beside)
+            with atomic_file(folder / f"{name}.png", overwrite=True) as temporary:
+                figure.savefig(temporary)
     return errors

@@ -10,7 +10,7 @@ import numpy as np
 
 from deqjax.registration.grid import Grid, check_grid
 from deqjax.registration.transforms import DisplacementMap, Map
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 VECTOR_INTENT = 1007
 
@@ -109,8 +109,8 @@ def _save(path: str | Path, image: np.ndarray, grid: Grid, intent: int = 0) -> N
     file.header["intent_code"] = intent
     file.set_sform(affine, code=1)
     file.set_qform(affine, code=1)
-    with whole_file(path, overwrite=True) as beside:
-        nibabel.save(file, beside)
+    with atomic_file(path, overwrite=True) as temporary:
+        nibabel.save(file, temporary)
 
 
 def _nibabel() -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from deqjax.registration.grid import Grid
 from deqjax.registration.measures import volume_change
 from deqjax.registration.transforms import Map
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def checkerboard(a: Any, b: Any, squares: int = 8) -> np.ndarray:
@@ -59,8 +59,8 @@ def save_picture(path: str | Path, fixed: jax.Array, warped: jax.Array, map: Map
         axes.imshow(panel, origin="lower", **limit)
         axes.set_title(title)
         axes.set_axis_off()
-    with whole_file(path, overwrite=True) as beside:
-        figure.savefig(beside)
+    with atomic_file(path, overwrite=True) as temporary:
+        figure.savefig(temporary)
 
 
 def _unit(image: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from deqjax.report.extra import extra
 from deqjax.report.rows import Row
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 COLOURS = ("#2563eb", "#e0590b", "#0f9f6e", "#b4309b", "#8a6d0b", "#0891b2", "#d02f44", "#5b5f6b")
 PANELS = {
@@ -134,5 +134,5 @@ def _finish(path: str | Path, figure: Any) -> None:
     for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=9)
-    with whole_file(path, overwrite=True) as beside:
-        figure.savefig(beside, format="png", dpi=150, facecolor="white")
+    with atomic_file(path, overwrite=True) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white")

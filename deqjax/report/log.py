@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deqjax.report.extra import extra
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
@@ -71,8 +71,8 @@ class TrainingLog:
 
     def __enter__(self) -> "TrainingLog":
         kept = [row for row in read_log(self.path) if row["step"] <= self.resumed_step] if self.resumed_step else []
-        with whole_file(self.path, overwrite=True) as beside:
-            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        with atomic_file(self.path, overwrite=True) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._file = self.path.open("a", buffering=1, encoding="utf-8")
         purge = self.resumed_step + 1 if self.resumed_step else None
         self._writer = extra("tensorboardX").SummaryWriter(str(self.path.parent), purge_step=purge)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d9dce1; --soft: #f4f5f7; --text: #1c2026; --faint: #667080; --back: #fff }
@@ -124,5 +124,5 @@ def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Itera
             "</body></html>",
         ]
     )
-    with whole_file(path, overwrite=True) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with atomic_file(path, overwrite=True) as temporary:
+        temporary.write_text(page, encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 from deqjax.report.extra import extra
 from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
-from deqjax.whole import whole_file
+from deqjax.atomic_write import atomic_file
 
 
 def metrics_table(rows: Sequence[Row], title: str, means: bool = True, console: Any = None) -> None:
@@ -60,7 +60,7 @@ def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
     volume,psnr
     a,30.5
     """
-    with whole_file(path, overwrite=True) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns_of(rows), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from deqjax.whole import whole_file, whole_folder
+from deqjax.atomic_write import atomic_file, atomic_folder
 
 
 def test_it_appears_when_the_block_ended_well(tmp_path):
     path = tmp_path / "new" / "a.nii.gz"
-    with whole_file(path, overwrite=False) as beside:
-        beside.write_text("whole")
+    with atomic_file(path, overwrite=False) as temporary:
+        temporary.write_text("whole")
         assert not path.exists()
-        assert beside.name.endswith("a.nii.gz")  # writers look at the suffix
+        assert temporary.name.endswith("a.nii.gz")  # writers look at the suffix
     assert path.read_text() == "whole"
     assert [p.name for p in path.parent.iterdir()] == ["a.nii.gz"]
 
@@ -19,8 +19,8 @@ def test_it_appears_when_the_block_ended_well(tmp_path):
 def test_failure_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(error), whole_file(path, overwrite=True) as beside:  # noqa: PT012
-        beside.write_text("half")
+    with pytest.raises(error), atomic_file(path, overwrite=True) as temporary:  # noqa: PT012
+        temporary.write_text("half")
         raise error
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
@@ -29,15 +29,15 @@ def test_failure_leaves_what_was_there(tmp_path, error):
 def test_what_exists_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises(ValueError, match=r"a\.txt: exists and is not overwritten"):
-        whole_file(tmp_path / "a.txt", overwrite=False).__enter__()
+        atomic_file(tmp_path / "a.txt", overwrite=False).__enter__()
 
 
 def test_a_folder_appears_when_the_block_ended_well_and_clears_what_was_left(tmp_path):
     folder = tmp_path / "new" / "results"
     (tmp_path / "new" / ".results.partial").mkdir(parents=True)
     (tmp_path / "new" / ".results.partial" / "stale.txt").write_text("half")
-    with whole_folder(folder) as beside:
-        (beside / "a.txt").write_text("whole")
+    with atomic_folder(folder) as temporary:
+        (temporary / "a.txt").write_text("whole")
         assert not folder.exists()
     assert [p.name for p in folder.iterdir()] == ["a.txt"]
     assert [p.name for p in folder.parent.iterdir()] == ["results"]
@@ -45,16 +45,16 @@ def test_a_folder_appears_when_the_block_ended_well_and_clears_what_was_left(tmp
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_failed_folder_leaves_nothing(tmp_path, error):
-    with pytest.raises(error), whole_folder(tmp_path / "results") as beside:  # noqa: PT012
-        (beside / "a.txt").write_text("half")
+    with pytest.raises(error), atomic_folder(tmp_path / "results") as temporary:  # noqa: PT012
+        (temporary / "a.txt").write_text("half")
         raise error
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "results").mkdir()
-    with whole_folder(tmp_path / "results") as beside:
-        (beside / "a.txt").write_text("whole")
+    with atomic_folder(tmp_path / "results") as temporary:
+        (temporary / "a.txt").write_text("whole")
     with pytest.raises(ValueError, match="results: exists and is not overwritten"):
-        whole_folder(tmp_path / "results").__enter__()
+        atomic_folder(tmp_path / "results").__enter__()
     assert (tmp_path / "results" / "a.txt").read_text() == "whole"
