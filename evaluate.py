@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from deqjax import model_folders
+from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, read_config
 from deqjax.data import list_files, write_phantoms, write_submission
 from deqjax.report import code, comparison, convergence, html_table, metrics_table, picture, write_csv, write_page
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.training.evaluate import Volume, evaluate_file
-from deqjax.atomic_write import atomic_folder
 
 
 def evaluate(model: str | Path, out: Path, data: str = "", overrides: list[str] = []) -> list[Volume]:  # noqa: B006
@@ -108,7 +108,7 @@ def main(arguments: list[str]) -> None:
     if str(model).endswith(".toml"):
         model = run_folder(model, read_config(model)) / "model"
     beside = Path("runs") / model if model in model_folders.models() else Path(model).parent
-    evaluate(model, Path(options.get("out", temporary / "evaluation")), options.get("data", ""), overrides)
+    evaluate(model, Path(options.get("out", beside / "evaluation")), options.get("data", ""), overrides)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 
 from deqjax import model_folders
+from deqjax.atomic_write import atomic_file
 from deqjax.config import Config, read_config
 from deqjax.data import Batch, Slices, batch_at, prefetch
 from deqjax.implicit import Unrolled
@@ -38,7 +39,6 @@ from deqjax.training import (
     restart,
 )
 from deqjax.types import Params
-from deqjax.atomic_write import atomic_file
 from evaluate import evaluate, run_folder, training_files, validation_files
 
 

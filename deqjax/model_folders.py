@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, read_config
 from deqjax.data.npz_archive import DAMAGE
 from deqjax.physics import MaskedFourier, Sense
@@ -16,7 +17,6 @@ from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
 from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
-from deqjax.atomic_write import atomic_folder
 
 PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
 SHIPPED = Path(__file__).parent / "shipped"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deqjax.data.finite import check_finite
 from deqjax.atomic_write import atomic_file
+from deqjax.data.finite import check_finite
 
 
 def read_cfl(path: str | Path) -> np.ndarray:

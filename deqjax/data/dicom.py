@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from deqjax.data.finite import check_finite
 from deqjax.atomic_write import atomic_folder
+from deqjax.data.finite import check_finite
 
 
 def write_dicom(

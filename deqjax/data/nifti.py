@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.data.finite import check_finite, check_read
 from deqjax.data.fourier import fft2c
 from deqjax.data.scan import Scan, slice_range
-from deqjax.atomic_write import atomic_file
 
 DAMAGE = (OSError, EOFError, OverflowError, zlib.error)
 """What reading a damaged file can raise."""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.data.finite import check_finite, check_read
 from deqjax.data.npz_archive import Stored, read_array, stored_arrays
 from deqjax.data.scan import Scan, slice_range
-from deqjax.atomic_write import atomic_file
 
 KEYS = ("kspace", "mask", "smaps", "target")
 

@@ -7,9 +7,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.data.finite import check_finite
 from deqjax.data.header import make_header
-from deqjax.atomic_write import atomic_file
 
 
 def write_volume(

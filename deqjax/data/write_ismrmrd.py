@@ -5,10 +5,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.data.finite import check_finite
 from deqjax.data.ismrmrd_header import make_xml
 from deqjax.data.ismrmrd_layout import ACQUISITION, FIRST_IN_SLICE, LAST_IN_MEASUREMENT, LAST_IN_SLICE, NOISE
-from deqjax.atomic_write import atomic_file
 
 
 def write_ismrmrd(

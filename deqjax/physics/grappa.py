@@ -82,7 +82,7 @@ def regular_pattern(sampled: np.ndarray) -> Pattern:
     runs = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)
     run = max(runs, key=len)
     beside = np.setdiff1d(lines, run)
-    for step in range(2, int(np.gcd.reduce(np.diff(temporary))) + 1 if len(temporary) > 1 else 0):
+    for step in range(2, int(np.gcd.reduce(np.diff(beside))) + 1 if len(beside) > 1 else 0):
         regular = np.arange(beside[0], beside[-1] + 1, step)
         if np.isin(beside, regular).all() and sampled[regular].all():
             return Pattern(step, int(beside[0]), len(regular), int(run[0]), len(run))

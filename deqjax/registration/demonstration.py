@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.atomic_write import atomic_file
+from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 
 EXAMPLES = {
     "square root": (jnp.square, lambda x: x, jnp.sqrt),

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.registration.grid import Grid, check_grid
 from deqjax.registration.transforms import DisplacementMap, Map
-from deqjax.atomic_write import atomic_file
 
 VECTOR_INTENT = 1007
 

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from deqjax.atomic_write import atomic_file
 from deqjax.registration.grid import Grid
 from deqjax.registration.measures import volume_change
 from deqjax.registration.transforms import Map
-from deqjax.atomic_write import atomic_file
 
 
 def checkerboard(a: Any, b: Any, squares: int = 8) -> np.ndarray:

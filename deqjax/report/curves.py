@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from deqjax.atomic_write import atomic_file
 from deqjax.report.extra import extra
 from deqjax.report.rows import Row
-from deqjax.atomic_write import atomic_file
 
 COLOURS = ("#2563eb", "#e0590b", "#0f9f6e", "#b4309b", "#8a6d0b", "#0891b2", "#d02f44", "#5b5f6b")
 PANELS = {

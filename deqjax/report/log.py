@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from deqjax.report.extra import extra
 from deqjax.atomic_write import atomic_file
+from deqjax.report.extra import extra
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

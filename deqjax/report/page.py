@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
 from deqjax.atomic_write import atomic_file
+from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d9dce1; --soft: #f4f5f7; --text: #1c2026; --faint: #667080; --back: #fff }

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deqjax.report.extra import extra
 from deqjax.atomic_write import atomic_file
+from deqjax.report.extra import extra
 
 BACK, TEXT, FAINT = "#0d0f12", "#f2f4f7", "#98a1ae"
 WIDTH, GAP, EDGE, HEAD = 2.5, 0.06, 0.14, 0.5

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deqjax.atomic_write import atomic_file
 from deqjax.report.extra import extra
 from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
-from deqjax.atomic_write import atomic_file
 
 
 def metrics_table(rows: Sequence[Row], title: str, means: bool = True, console: Any = None) -> None:
