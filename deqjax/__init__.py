@@ -1,8 +1,8 @@
 """deqjax: MR image reconstruction with deep equilibrium models, in JAX and Flax."""
 
-from deqjax import data, losses, maps, masks, metrics, nets, physics, priors, solvers
+from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point
-from deqjax.model_folders import load, models, reconstruct, save
+from deqjax.model_folders import load, models, reconstruct_kspace, save
 from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
@@ -29,9 +29,10 @@ __all__ = [
     "metrics",
     "models",
     "nets",
+    "objectives",
     "physics",
     "priors",
-    "reconstruct",
+    "reconstruct_kspace",
     "save",
     "solvers",
 ]

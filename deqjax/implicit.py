@@ -1,11 +1,12 @@
-"""Fixed points and their derivatives: how to solve and how to differentiate are two arguments.
+"""Fixed points and their derivatives. How to solve and how to differentiate are two separate arguments.
 
-At ``x* = f(x*, args)`` the implicit function theorem gives the cotangent of the arguments from that of the solution v:
+At ``x* = f(x*, args)`` the implicit function theorem gives the cotangent of the arguments from the cotangent v of the
+solution:
 
     w = v + (df/dx)^T w,    args_bar = (df/dargs)^T w.
 
-The adjoints differ in how they find w; each reports how well its w solves the equation above, so a gradient that is an
-approximation says by how much. Nothing of the forward iteration is stored.
+The adjoints differ in how they find w. Each one reports how well its w solves this equation, so that the error of an
+approximate gradient is visible. No iterate of the forward solve is stored.
 
 Sources: S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019, theorem 1; D. Gilton, G. Ongie,
 R. Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE Trans. Comput. Imaging 7:1123, 2021,
@@ -16,7 +17,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,31 +25,19 @@ import jax.numpy as jnp
 from deqjax.pytree import real_view
 from deqjax.solvers import Anderson, Stats, solve
 from deqjax.solvers.loop import relative_residual
-from deqjax.types import Solver, State
+from deqjax.types import Adjoint, Solver, State, Transpose
 
-__all__ = ["Adjoint", "Implicit", "OneStep", "Phantom", "Unrolled", "backward_probe", "fixed_point"]
-
-Transpose = Callable[[State], State]
-"""w -> (df/dx)^T w at the solution."""
-
-
-class Adjoint(Protocol):
-    """A way to find w; a setting."""
-
-    def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
-        """Return w and the number of products with the transposed Jacobian per image."""
-        ...
-
+__all__ = ["Implicit", "OneStep", "Phantom", "Unrolled", "backward_probe", "fixed_point"]
 
 @dataclass(frozen=True)
 class Implicit:
-    """The exact gradient: solve ``w = v + (df/dx)^T w`` to a tolerance, image by image.
+    """The exact gradient: solve ``w = v + (df/dx)^T w`` to a tolerance, separately for each image.
 
     Attributes:
-      solver: of the adjoint equation.
-      rtol: relative residual at which it stops; takes the place of the solver's own.
-      nan_above: a gradient whose relative residual stays above this is NaN, so that it is never silently wrong; set
-        ``inf`` to go on with it.
+      solver: solves the adjoint equation.
+      rtol: the relative residual at which the solve stops. If it is None, the tolerance of ``solver`` applies.
+      nan_above: the gradient of an image becomes NaN if its relative residual stays above this bound, so that it is
+        not silently wrong. Set it to ``inf`` to use the gradient anyway.
 
     >>> import deqjax as dj
     >>> fixed = lambda b: dj.fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((1, 1)), b, adjoint=Implicit())[0].sum()
@@ -56,12 +45,16 @@ class Implicit:
     2.0
     """
 
-    solver: Solver = field(default_factory=Anderson)
-    rtol: float = 1e-5
+    solver: Solver = field(default_factory=lambda: Anderson(rtol=1e-5))
+    rtol: float | None = None
     nan_above: float = 0.1
 
+    @property
+    def tolerance(self) -> float:
+        return self.solver.rtol if self.rtol is None else self.rtol
+
     def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
-        solver = dataclasses.replace(self.solver, rtol=self.rtol)  # type: ignore[type-var]
+        solver = dataclasses.replace(self.solver, rtol=self.tolerance)  # type: ignore[type-var]
         w, stats = solve(lambda w: jax.tree.map(jnp.add, v, transpose(w)), v, solver)
         wrong = stats.residual > self.nan_above
         spoil = lambda leaf: jnp.where(wrong.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.nan, leaf)
@@ -70,7 +63,7 @@ class Implicit:
 
 @dataclass(frozen=True)
 class OneStep:
-    """The Jacobian-free gradient ``w = v``: differentiate one step at the solution. An approximation.
+    """The Jacobian-free gradient ``w = v``: differentiate one step at the solution. It is an approximation.
 
     Source: S. W. Fung et al., "JFB: Jacobian-free backpropagation for implicit networks", AAAI 2022, theorem 3.1.
 
@@ -80,21 +73,25 @@ class OneStep:
     1.0
     """
 
+    @property
+    def tolerance(self) -> float:
+        return 1e-3
+
     def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
         return v, jnp.zeros(_batch(v), jnp.int32)
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """The phantom gradient: a damped Neumann series of the adjoint equation, cut short. An approximation.
+    """The phantom gradient: a truncated, damped Neumann series of the adjoint equation. It is an approximation.
 
     ``w_0 = v``, ``w_k = relaxation (v + (df/dx)^T w_(k-1)) + (1 - relaxation) w_(k-1)``.
 
-    Source: Z. Geng et al., "On training implicit models", NeurIPS 2021, eq. 13, here run on the adjoint equation from
-    v itself, so that it tends to the exact gradient.
+    Source: Z. Geng et al., "On training implicit models", NeurIPS 2021, eq. 13. Here the series starts at v on
+    the adjoint equation, so that it tends to the exact gradient.
 
     Attributes:
-      steps: products with the transposed Jacobian.
+      steps: number of products with the transposed Jacobian.
       relaxation: in (0, 1].
 
     >>> import deqjax as dj
@@ -107,6 +104,10 @@ class Phantom:
     steps: int = 5
     relaxation: float = 0.5
 
+    @property
+    def tolerance(self) -> float:
+        return 1e-3
+
     def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
         def step(_: int, w: State) -> State:
             mix = lambda a, b, c: self.relaxation * (a + b) + (1 - self.relaxation) * c
@@ -118,10 +119,10 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Unrolled:
-    """Differentiate the iteration itself, solver and all, with every step recomputed on the way back.
+    """Differentiate the iteration itself, including the solver. Every step is recomputed in the backward pass.
 
-    It takes ``max_steps - 1`` steps and returns the last iterate, whose residual the last evaluation measures. The
-    gradient is that of what was computed, converged or not; its memory grows with the number of steps.
+    The solver takes ``max_steps - 1`` steps and returns the last iterate; the last evaluation measures its residual.
+    The gradient is exact for what was computed, converged or not. Its memory grows with the number of steps.
 
     >>> import deqjax as dj
     >>> solver = dj.solvers.Picard(max_steps=3, rtol=0.0)
@@ -144,19 +145,20 @@ def fixed_point(
     """Find ``x* = f(x*, args)`` for every image of a batch, differentiable with respect to ``args``.
 
     Args:
-      f: ``(x, args) -> x``, evaluated on the whole batch. Pass what it needs in ``args``; a traced array that it
-        captures is passed along as well, so that no gradient is lost.
-      x0: a pytree whose leaves, real or complex, have a leading batch axis. Its gradient is zero unless unrolled.
+      f: ``(x, args) -> x``, evaluated on the whole batch. Pass the arrays that it uses in ``args``. A traced array
+        that it captures is converted to an argument, so that no gradient is lost.
+      x0: the first iterate, a pytree whose leaves, real or complex, have a leading batch axis. Its gradient is zero
+        unless the iteration is unrolled.
       args: any pytree.
-      solver: how to solve, :class:`~deqjax.solvers.Anderson` by default.
-      adjoint: how to differentiate, :class:`Implicit` by default.
-      probe: from :func:`backward_probe`; its gradient is the :class:`Stats` of the backward solve.
+      solver: how to solve; :class:`~deqjax.solvers.Anderson` by default.
+      adjoint: how to differentiate; :class:`Implicit` by default.
+      probe: made by :func:`backward_probe`; its gradient is the :class:`Stats` of the backward solve.
 
     Returns:
-      The solution, like x0, and :class:`Stats` of the forward solve, one entry an image.
+      The solution, with the structure of x0, and the :class:`Stats` of the forward solve with one entry per image.
 
     Raises:
-      ValueError: leaves of x0 without a common batch axis, f that changes shapes, a solver without steps.
+      ValueError: the leaves of x0 have no common batch axis, f changes shapes, or the solver has no steps.
 
     >>> x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((3, 2)), jnp.array([1.0, 2.0]))
     >>> x[0].round(3), stats.converged
@@ -166,7 +168,7 @@ def fixed_point(
     adjoint = Implicit() if adjoint is None else adjoint
     if isinstance(adjoint, Unrolled):
         return solve(lambda x: f(x, args), x0, solver, unroll=True)
-    x0 = jax.lax.stop_gradient(x0)  # its gradient is zero: whatever made x0 need not be differentiated with zeros
+    x0 = jax.lax.stop_gradient(x0)  # saves the differentiation of whatever made x0
     probe = backward_probe(_batch(x0)) if probe is None else probe
     converted, captured = jax.closure_convert(f, x0, args)
     if not captured:
@@ -176,11 +178,11 @@ def fixed_point(
 
 
 def backward_probe(batch: int) -> Stats:
-    """Make the argument of :func:`fixed_point` whose gradient says how the backward solve went.
+    """Make the argument of :func:`fixed_point` whose gradient reports how the backward solve went.
 
-    Of that gradient, ``num_steps`` counts products with the transposed Jacobian, ``residual`` is
-    ``||v + (df/dx)^T w - w|| / ||w||``, measured afresh, and ``converged`` is 1 where it is at most the adjoint's
-    ``rtol`` (for the approximations, which have none, where it is at most 1e-3).
+    In that gradient, ``num_steps`` counts products with the transposed Jacobian, ``residual`` is
+    ``||v + (df/dx)^T w - w|| / ||w||``, computed once more after the solve, and ``converged`` is 1 where the residual
+    is at most the ``tolerance`` of the adjoint.
 
     >>> f = lambda x, b: 0.5 * x + b
     >>> loss = lambda b, probe: fixed_point(f, jnp.zeros((1, 2)), b, adjoint=OneStep(), probe=probe)[0].sum()
@@ -209,7 +211,7 @@ def _backward(f: Callable, solver: Solver, adjoint: Adjoint, saved: tuple, cotan
     w, num_steps = adjoint.find(lambda w: transpose(w)[0], v)
     jacobian_w, args_bar = transpose(w)
     residual = relative_residual(real_view(w)[0], real_view(jax.tree.map(jnp.add, v, jacobian_w))[0])
-    converged = residual <= getattr(adjoint, "rtol", 1e-3)
+    converged = residual <= adjoint.tolerance
     stats = jax.tree.map(lambda value, like: value.astype(like.dtype), Stats(num_steps, residual, converged), probe)
     return jax.tree.map(jnp.zeros_like, x), args_bar, stats
 

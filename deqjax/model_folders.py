@@ -1,4 +1,4 @@
-"""Model folders: parameters, the resolved config and a model card, all of them plain files."""
+"""Model folders: the parameters, the config and the card of a trained model, all of them plain files."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.atomic_write import atomic_folder
-from deqjax.config import Config, read_config
+from deqjax.config import Config, Trust, read_config, to_toml
 from deqjax.data.npz_archive import DAMAGE
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
-from deqjax.toml_settings import to_table, to_toml
 from deqjax.types import Params
 
 PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
@@ -23,37 +22,43 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 def method_of(config: Config) -> Reconstructor:
-    """Make the reconstruction method that a config describes, with its training solver."""
+    """Make the reconstruction method that a config describes, with its solver for training."""
     return Reconstructor(**{setting.name: getattr(config, setting.name) for setting in fields(Reconstructor)})
 
 
 def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
-    """Write a model folder: ``params.npz``, ``config.toml`` and the card as ``README.md``.
-
-    It is written beside and renamed, so that there is a whole folder or none.
+    """Write a model folder: ``params.npz``, ``config.toml``, and the card as ``README.md``.
 
     Args:
-      folder: must not exist.
-      config: is written out in full.
-      params: of the map, as they are used: with bounded convolutions if they are bounded.
-      card: Markdown: data and its terms, command, seed, numbers, limits.
+      folder: must not exist. It appears complete or not at all.
+      config: the config, which is written with all its defaults.
+      params: the parameters as they are used, that is, after any bound on the convolutions has been applied.
+      card: Markdown that states the data and its terms, the command, the seed, the results and the limits.
+
+    Returns:
+      The folder.
 
     Raises:
       ValueError: the folder exists.
     """
+    return write_folder(folder, to_toml(config), params, card)
+
+
+def write_folder(folder: str | Path, config: str, params: Params, card: str) -> Path:
+    """Write a model folder from the text of its config; see :func:`save`."""
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder}: exists already; choose another folder or remove it")
     with atomic_folder(folder) as temporary:
         arrays: dict[str, Any] = {path: np.asarray(leaf) for path, leaf in _flatten(params).items()}
         np.savez(temporary / PARAMS, **arrays)
-        (temporary / CONFIG).write_text(to_toml(to_table(config)) + "\n", encoding="utf-8")
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
     return folder
 
 
 def models() -> list[str]:
-    """List the names of the models that come with the package; the card of each is ``README.md`` in its folder.
+    """List the names of the models that come with the package. The card of each is ``README.md`` in its folder.
 
     >>> "brain" in models()
     True
@@ -62,7 +67,9 @@ def models() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a shipped model, for its name; a folder stays what it is (write ``./NAME`` for one of that name).
+    """Return the folder of a shipped model for its name, and any other path unchanged.
+
+    A folder with the name of a shipped model is reached as ``./NAME``.
 
     >>> find("runs/mine/model").as_posix()
     'runs/mine/model'
@@ -70,58 +77,73 @@ def find(name: str | Path) -> Path:
     return SHIPPED / name if isinstance(name, str) and name in models() else Path(name)
 
 
-def load(name: str | Path, overrides: Sequence[str] = ()) -> tuple[Reconstructor, Params]:
+def load(
+    name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False
+) -> tuple[Reconstructor, Params]:
     """Read a model: one that comes with the package, by its name, or a model folder.
 
     Args:
       name: one of :func:`models`, or a folder.
-      overrides: of its config, as of :func:`~deqjax.config.read_config`: another solver, but not another architecture.
+      overrides: changes of its config, see :func:`~deqjax.config.read_config`. They may name another solver, but not
+        another architecture.
+      trust_code: whether the config may import classes of the form ``module:Class``. Importing runs code, so allow it
+        only for folders whose origin you trust.
 
     Returns:
-      The method, with the solver for inference if the config has one, and its parameters.
+      The method and its parameters. If the config has a solver for inference, the method has that solver.
 
     Raises:
-      ValueError: a file is missing or cannot be read, the parameters are those of another architecture, or an override
-        would have no effect.
+      ValueError: a file is missing or cannot be read, the parameters belong to another architecture, an override has
+        no effect, or the config names code that it may not import.
     """
-    config = load_config(name, overrides)
-    recon = method_of(config)
-    if config.inference is not None:
-        if any(text.removeprefix("--").startswith("solver.") for text in overrides):
-            raise ValueError(f"{find(name)}: set [inference] instead, [solver] is that of training")
-        recon = recon.replace(solver=config.inference)
+    config = load_config(name, overrides, trust=Trust((str(Path.cwd()),)) if trust_code else None)
+    recon = inference_method(config)
+    if config.inference is not None and any(text.removeprefix("--").startswith("solver.") for text in overrides):
+        raise ValueError(f"{find(name)}: set [inference] instead; [solver] is used in training only")
     return recon, load_params(name, recon)
 
 
+def inference_method(config: Config) -> Reconstructor:
+    """Make the method of a config as it is used: with the solver for inference, if there is one."""
+    return method_of(config).replace(solver=config.inference or config.solver)
+
+
 def load_params(name: str | Path, recon: Reconstructor) -> Params:
-    """Read the parameters of a model, by name or folder, for a method.
+    """Read the parameters of a model, by its name or folder, for a method.
 
     Raises:
-      ValueError: there are none, they cannot be read, or they are those of another architecture than the method.
+      ValueError: the file is missing or cannot be read, or the parameters do not fit the method.
     """
-    path = find(name) / PARAMS
+    return read_params(find(name) / PARAMS, parameter_shapes(recon))
+
+
+def read_params(path: Path, shapes: Params) -> Params:
+    """Read parameters of known shapes.
+
+    Raises:
+      ValueError: the file is missing or cannot be read, or the parameters have other names or shapes.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
     except (*DAMAGE, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
-    params = parameter_shapes(recon)
-    expected = {name: leaf.shape for name, leaf in _flatten(params).items()}
+    expected = {name: leaf.shape for name, leaf in _flatten(shapes).items()}
     found = {name: array.shape for name, array in stored.items()}
     if expected != found:
         first = next(iter(dict(expected.items() ^ found.items())))
         raise ValueError(
-            f"{path}: the parameters are of another architecture than the config: {first} has shape "
+            f"{path}: the parameters belong to another architecture than the config: {first} has shape "
             f"{found.get(first, 'missing')}, the config makes {expected.get(first, 'none')}"
         )
-    return jax.tree_util.tree_map_with_path(lambda key, _: jnp.asarray(stored[_name(key)]), params)
+    return jax.tree_util.tree_map_with_path(lambda key, _: jnp.asarray(stored[_name(key)]), shapes)
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read the config of a model, by name or folder, with overrides.
+def check_model_folder(name: str | Path) -> Path:
+    """Return the folder of a model, by its name or folder.
 
     Raises:
-      ValueError: there is none.
+      ValueError: it is not a model folder.
     """
     folder = find(name)
     if not (folder / CONFIG).is_file() or not (folder / PARAMS).is_file():
@@ -129,26 +151,35 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> Config:
             f"{name}: not a model folder, which needs {CONFIG} and {PARAMS}; the models that come with deqjax are "
             f"{', '.join(models())}"
         )
-    return read_config(folder / CONFIG, overrides)
+    return folder
 
 
-def reconstruct(
+def load_config(name: str | Path, overrides: Sequence[str] = (), *, trust: Trust | None = None) -> Config:
+    """Read the config of a model, by its name or folder, with overrides.
+
+    Raises:
+      ValueError: there is none, or it cannot be read.
+    """
+    return read_config(check_model_folder(name) / CONFIG, overrides, trust)
+
+
+def reconstruct_kspace(
     kspace: jax.Array, mask: jax.Array, smaps: jax.Array | None = None, *, model: str | Path = "brain"
 ) -> tuple[jax.Array, Stats]:
-    """Reconstruct k-space with a trained model, the two-line way in.
+    """Reconstruct k-space with a trained model in one call.
 
     Args:
-      kspace: ([batch,] y, x), or with ``smaps`` ([batch,] coil, y, x), complex. Without ``smaps``, coils would be taken
-        for a batch of images of one coil.
+      kspace: ([batch,] y, x), or ([batch,] coil, y, x) together with ``smaps``; complex. Without ``smaps``, a coil axis
+        would be taken for a batch of single-coil images.
       mask: broadcasts against (y, x).
-      smaps: ([batch,] coil, y, x), for several coils; for instance ``deqjax.physics.espirit(kspace)``.
+      smaps: ([batch,] coil, y, x), the coil sensitivities; for example ``deqjax.physics.espirit(kspace)``.
       model: the name of a model that comes with the package, or a model folder.
 
     Returns:
-      The complex image and Stats, as of :class:`~deqjax.Reconstructor`.
+      The complex image and Stats, see :class:`~deqjax.Reconstructor`.
 
     Raises:
-      ValueError: what :func:`load` and the reconstructor raise.
+      ValueError: see :func:`load` and :class:`~deqjax.Reconstructor`.
     """
     recon, params = load(model)
     A = MaskedFourier(jnp.asarray(mask)) if smaps is None else Sense(jnp.asarray(smaps), jnp.asarray(mask))

@@ -1,7 +1,6 @@
-"""The units in which networks work: found from the measurement, undone on the way out."""
+"""Normalisation: the units in which networks work. They are found from the measurement and undone in the image."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +9,15 @@ from deqjax.physics.modulated import Modulated, check_width, smooth_phase
 from deqjax.pytree import operand
 from deqjax.types import ForwardModel
 
-__all__ = ["EnergyScale", "Normalisation", "SmoothPhase", "StandardScore", "Units"]
+__all__ = ["EnergyScale", "SmoothPhase", "StandardScore", "Units"]
 
 
 @operand
 class Units:
     """A change of units of images, ``apply(x) = (conj(phase) x - shift) / scale``.
 
-    Shift and scale are one number an image; the phase is a number of magnitude 1 a pixel, or None for none. The scale
-    is 0 where nothing was measured: what a network invents there is multiplied by 0.
+    There is one shift and one scale per image, and one phase of magnitude 1 per pixel, or None for no phase. The scale
+    is 0 for an image of which nothing was measured, so that the output of a network is multiplied by 0 there.
     """
 
     shift: jax.Array
@@ -34,28 +33,18 @@ class Units:
         return image if self.phase is None else self.phase * image
 
     def forward_model(self, A: ForwardModel) -> ForwardModel:
-        """The forward model of images in these units, but for shift and scale."""
+        """Make the forward model of images without the phase. It leaves shift and scale alone."""
         return A if self.phase is None else Modulated(A, self.phase)
-
-
-class Normalisation(Protocol):
-    """A setting that finds units from a zero-filled image, and those of the target in training.
-
-    ``dimensions`` is how many of the last axes are those of one image: 3 for volumes and series.
-    """
-
-    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units: ...
-
-    def of_target(self, target: jax.Array, units: Units) -> Units: ...
 
 
 @dataclass(frozen=True)
 class EnergyScale:
-    """One positive scale an image and no shift: ``scale = sqrt(sum |x|^4 / sum |x|^2)`` of the zero-filled image.
+    """One positive scale per image and no shift: ``scale = sqrt(sum |x|^4 / sum |x|^2)`` of the zero-filled image.
 
-    It is the root mean square weighted by energy: background adds nothing, so that neither the field of view nor a
-    crop changes it, and one bright sample changes it little. Scaling the k-space by c > 0 scales the reconstruction by
-    c, and all-zero k-space has the image 0. The sums are over all axes of one image, its last ``dimensions``.
+    This is the root mean square weighted by energy. The background contributes nothing, so that the field of view and
+    crops do not change the scale, and one bright sample changes it little. Scaling the k-space by c > 0 scales the
+    reconstruction by c, and the reconstruction of all-zero k-space is 0. The sums are over all axes of one image, which
+    are the last ``dimensions``.
 
     >>> float(EnergyScale()(jnp.array([[0.0, 3.0], [3.0, 0.0]])).scale.round(4)[0, 0])
     3.0
@@ -74,22 +63,23 @@ class EnergyScale:
         return Units(jnp.zeros_like(scale), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
-        """The target is measured in the units of the input, so that ``A target = kspace`` holds."""
+        """Use the units of the input for the target, so that ``A target = kspace`` holds."""
         return units
 
 
 @dataclass(frozen=True)
 class SmoothPhase:
-    """:class:`EnergyScale`, and the phase of the low frequencies of the zero-filled image taken off.
+    """:class:`EnergyScale`, and the phase of the low frequencies of the zero-filled image removed.
 
-    The map so works on images that are nearly real, whatever smooth phase the scanner or the coil sensitivities lay on
-    them. Multiplying the k-space by any complex number c multiplies the reconstruction by c.
+    The map then works on images that are nearly real, whatever smooth phase the scanner or the coil sensitivities add.
+    Multiplying the k-space by a complex number c multiplies the reconstruction by c.
 
     Attributes:
-      width: of the low frequencies, as of :func:`deqjax.physics.smooth_phase`; about the calibration lines at most.
+      width: the width of the low frequencies, see :func:`deqjax.physics.smooth_phase`. It should not exceed the
+        calibration lines.
 
     Raises:
-      ValueError: a width that is not in (0, 1].
+      ValueError: the width is not in (0, 1].
 
     >>> units = SmoothPhase()(jnp.array([[3j, 3j], [3j, 3j]]))
     >>> units.apply(jnp.full((2, 2), 3j)).real.round(4)[0]
@@ -106,16 +96,16 @@ class SmoothPhase:
         return replace(units, phase=smooth_phase(units.apply(zero_filled), self.width, dimensions))
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
-        """The target is measured in the units of the input."""
+        """Use the units of the input for the target."""
         return units
 
 
 @dataclass(frozen=True)
 class StandardScore:
-    """The thesis' form: subtract the mean and divide by the standard deviation, over real and imaginary parts.
+    """Subtract the mean and divide by the standard deviation of real and imaginary parts, as the thesis does.
 
-    Input and target each have their own statistics, which breaks ``A target = kspace``; it is here to reproduce its
-    configs. Scaling the k-space by c > 0 still scales the reconstruction by c.
+    Input and target each have their own statistics, which breaks ``A target = kspace``. It is provided to reproduce the
+    configs of the thesis. Scaling the k-space by c > 0 still scales the reconstruction by c.
 
     >>> units = StandardScore()(jnp.array([[1 + 1j, 3 + 3j]]))
     >>> units.apply(jnp.array([[1 + 1j, 3 + 3j]]))
@@ -134,5 +124,5 @@ class StandardScore:
         return Units(jax.lax.complex(mean, mean), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
-        """The target (batch, y, x) has units of its own."""
+        """Find the units of the target (batch, y, x) from the target itself."""
         return self(target)

@@ -1,4 +1,4 @@
-"""The walk from k-space to image: units, fixed point, units undone."""
+"""Reconstruction: from k-space to an image, through the units of the map and its fixed point."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -9,34 +9,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.implicit import Adjoint, Implicit, Unrolled, fixed_point
-from deqjax.maps.learned import apply_net, init_net
-from deqjax.normalisation import EnergyScale, Normalisation, Units
+from deqjax.implicit import Implicit, Unrolled, fixed_point
+from deqjax.maps.parameters import apply_net, init_net
+from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps
 from deqjax.physics.shapes import axes_of
 from deqjax.solvers import Anderson, Stats
-from deqjax.types import ForwardModel, IterationMap, MapArgs, Net, Params, Solver, State
+from deqjax.types import Adjoint, ForwardModel, IterationMap, MapArgs, Net, Normalisation, Params, Solver, State, Units
 
 
 @dataclass(frozen=True)
 class Reconstructor:
-    """A reconstruction method: which map, how its fixed point is found, how it is differentiated, in which units.
+    """A reconstruction method: an iteration map, its solver, its adjoint, and the units in which the map works.
 
-    It holds choices and no arrays: parameters are passed. A call is jitted; the same settings compile once.
+    It holds choices and no arrays; the parameters are an argument. A call is jitted, and equal settings compile once.
+
+    The parameters are a dict with one entry per part, ``{"map": ..., "smaps": ..., "start": ..., "finish": ...}``. A
+    part that the method does not have is left out.
 
     Attributes:
       map: the iteration ``x -> f(x)``.
-      solver: finds the fixed point; may differ between training and use.
-      adjoint: differentiates it.
+      solver: finds the fixed point. Training and inference may use different solvers.
+      adjoint: differentiates the fixed point.
       normalisation: finds the units in which the map works.
-      smaps: refines the coil sensitivities of the forward model before the solve; its parameters are among those of the
-        method, as ``"smaps"``.
-      start: makes of the zero-filled image the one at which the solve starts (S. Bai, V. Koltun, J. Z. Kolter, "Neural
-        deep equilibrium solvers", ICLR 2022, section 4: the initialiser); without it, the zero-filled image. The fixed
-        point is the same, only nearer. Its parameters are those under ``"start"``.
-      finish: a map of which one step is taken from the fixed point to the image, with parameters of its own under
-        ``"finish"``: it runs once and need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models",
-        NeurIPS 2019, theorem 1: the function h after the equilibrium); without it, the fixed point is the image.
+      smaps: refines the coil sensitivities of the forward model before the solve.
+      start: a net that computes the first iterate from the zero-filled image, which is the first iterate otherwise.
+        It does not change the fixed point; it only starts the solve closer to it (S. Bai, V. Koltun, J. Z. Kolter,
+        "Neural deep equilibrium solvers", ICLR 2022, section 4, the initialiser).
+      finish: a second map with parameters of its own. One step of it turns the fixed point into the image. It runs only
+        once, so it need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019, theorem
+        1, the function h after the equilibrium). Without it, the fixed point is the image.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -56,48 +58,48 @@ class Reconstructor:
     finish: IterationMap | None = None
 
     def init(self, key: jax.Array) -> Params:
-        """Make fresh parameters, a nested dict."""
-        params = self.map.init(key)
+        """Make fresh parameters, one entry for each part of the method."""
+        params = {"map": self.map.init(key)}
         if self.smaps is not None:
-            params |= {"smaps": self.smaps.init(jax.random.fold_in(key, 1))}
+            params["smaps"] = self.smaps.init(jax.random.fold_in(key, 1))
         if self.start is not None:
-            params |= {"start": init_net(self.start, jax.random.fold_in(key, 2))}
+            params["start"] = init_net(self.start, jax.random.fold_in(key, 2))
         if self.finish is not None:
-            params |= {"finish": self.finish.init(jax.random.fold_in(key, 3))}
+            params["finish"] = self.finish.init(jax.random.fold_in(key, 3))
         return params
 
     def forward_model(self, params: Params, A: ForwardModel) -> ForwardModel:
-        """Refine the coil sensitivities of a forward model, where the method learns to; else leave it as it is.
+        """Refine the coil sensitivities of a forward model if the method does so; otherwise return it unchanged.
 
         Raises:
-          ValueError: a forward model without coil sensitivities of images (y, x).
+          ValueError: the method refines coil sensitivities, and A has none or is not a model of images (y, x).
         """
         if self.smaps is None:
             return A
         if not hasattr(A, "smaps") or len(axes_of(A)) != 2:
             raise ValueError(
                 f"the method refines coil sensitivities (coil, y, x), and {type(A).__name__} of axes "
-                f"{axes_of(A)!r} has none: give Sense of images, or replace(smaps=None)"
+                f"{axes_of(A)!r} has none: use Sense with images (y, x), or replace(smaps=None)"
             )
         return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
 
-    def first_state(self, args: MapArgs) -> State:
+    def first_state(self, params: Params, args: MapArgs) -> State:
         """Make the state at which the solve starts."""
         if self.start is not None:
-            args = args._replace(zero_filled=apply_net(self.start, args.params["start"], args.zero_filled))
+            args = args._replace(zero_filled=apply_net(self.start, params["start"], args.zero_filled))
         return self.map.start(args)
 
-    def image(self, state: State, args: MapArgs) -> jax.Array:
-        """Make the image of a fixed point."""
+    def image(self, params: Params, state: State, args: MapArgs) -> jax.Array:
+        """Compute the image from a fixed point."""
         image = self.map.image(state)
         if self.finish is None:
             return image
-        args = args._replace(params=args.params["finish"])
+        args = args._replace(params=params["finish"])
         first = self.finish.start(args._replace(zero_filled=image))
         return self.finish.image(self.finish(first, args))
 
     def replace(self, **changes: Any) -> "Reconstructor":
-        """Make the same method with other settings, for example another solver."""
+        """Make the same method with other settings, for example with another solver."""
         return dataclasses.replace(self, **changes)
 
     def __call__(
@@ -105,42 +107,43 @@ class Reconstructor:
     ) -> tuple[jax.Array, Stats]:
         """Reconstruct one image, or a batch with one more leading axis.
 
-        An image has the axes of A: (y, x), or (z, y, x) or (t, y, x) where A says so, and then it has one Stats and
-        one unit as a whole.
+        An image has the axes of A: (y, x), or (z, y, x), or (t, y, x). A volume or a series is one image: it has one
+        entry in the Stats and one scale.
 
         Args:
-          params: of the map.
-          A: forward model; its arrays have the batch axis too, or are shared.
-          kspace: ([batch,] [coil,] y, x) complex, what A measures; samples outside the mask are ignored.
-          probe: from :func:`~deqjax.implicit.backward_probe`, for a batch only; its gradient is the backward Stats.
+          params: the parameters of the method, see :meth:`init`. A classical method without parameters accepts ``{}``.
+          A: the forward model. Its arrays have the batch axis too, or are shared by the batch.
+          kspace: ([batch,] [coil,] y, x) complex, what A measures. Samples outside the mask are ignored.
+          probe: made by :func:`~deqjax.backward_probe`, for a batch only. Its gradient is the Stats of the backward
+            solve.
 
         Returns:
           The complex image ([batch,] y, x) in the units of the k-space, and Stats with the same leading axis or none.
 
         Raises:
-          ValueError: k-space that is not complex, is empty, does not fit A, or holds NaN or infinity; a mask without a
-            sample; arguments in another order; parameters of another method.
+          ValueError: the k-space is not complex, is empty, does not fit A, or holds NaN or infinity; the mask samples
+            nothing; the arguments are in the wrong order; or the parameters belong to another method.
         """
         kspace = jnp.asarray(kspace)
-        _check(A, kspace)
+        _check_measurement(A, kspace)
         _check_parameters(self, params)
         return _reconstruct(self, params, A, kspace, probe)
 
 
 @lru_cache
 def parameter_shapes(recon: Reconstructor) -> Params:
-    """Describe the parameters that ``recon.init`` makes by their shapes, without making them; traced once a method.
+    """Return the shapes of the parameters that ``recon.init`` makes, without making them. Each method is traced once.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN()))
-    >>> parameter_shapes(recon)["net"]["conv_0"]["bias"]
+    >>> parameter_shapes(recon)["map"]["net"]["conv_0"]["bias"]
     ShapeDtypeStruct(shape=(64,), dtype=float32)
     """
     return jax.eval_shape(recon.init, jax.random.key(0))
 
 
 class Equilibrium(NamedTuple):
-    """A fixed point in the units of its map, for a batch."""
+    """A batch of fixed points, in the units of the map."""
 
     state: State
     stats: Stats
@@ -151,10 +154,17 @@ class Equilibrium(NamedTuple):
 def equilibrium(
     recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array, probe: Stats | None = None
 ) -> Equilibrium:
-    """Find the fixed point of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
+    """Find the fixed points of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
 
-    This is the walk without its door, for code that is compiled already: training, and whoever wants the state itself.
-    A has been through :meth:`Reconstructor.forward_model`.
+    This is a reconstruction without the checks and without the return to the units of the k-space. Training uses it
+    inside compiled code; call it to obtain the state itself.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model, after :meth:`Reconstructor.forward_model`.
+      zero_filled: ``A^H y``, (batch, [z or t,] y, x).
+      probe: see :meth:`Reconstructor.__call__`.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -164,8 +174,8 @@ def equilibrium(
     ((1, 8, 8), 3.0)
     """
     units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params, units.forward_model(A), units.apply(zero_filled))
-    first = recon.first_state(args)
+    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    first = recon.first_state(params, args)
     state, stats = fixed_point(recon.map, first, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
     return Equilibrium(state, stats, args, units)
 
@@ -178,17 +188,17 @@ def _reconstruct(
     zero_filled = A.adjoint(kspace)
     single = zero_filled.ndim == len(axes_of(A))
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
-    image = found.units.undo(recon.image(found.state, found.args))
+    image = found.units.undo(recon.image(params, found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
 
 
-def _check(A: ForwardModel, kspace: jax.Array) -> None:
-    """The door: everything a user can get wrong is said here, in words, before anything is compiled."""
+def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
+    """Raise a ValueError for k-space and a forward model that do not fit, before anything is compiled."""
     if not dataclasses.is_dataclass(A):
         raise ValueError(f"A must be a forward model, not {type(A).__name__}; the order is recon(params, A, kspace)")
     arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
     shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
-    fits = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
+    mismatch = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
     names = ", ".join(axes_of(A))
     if not jnp.iscomplexobj(kspace):
         raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
@@ -198,22 +208,22 @@ def _check(A: ForwardModel, kspace: jax.Array) -> None:
         image = jax.eval_shape(A.adjoint, kspace)
         measured = jax.eval_shape(A.forward, image)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{fits}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
+        raise ValueError(f"{mismatch}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
     if measured.shape != kspace.shape:
-        raise ValueError(f"{fits}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
+        raise ValueError(f"{mismatch}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
     if len(image.shape) - len(axes_of(A)) not in (0, 1):
-        raise ValueError(f"{fits}: give one image, or a batch with one more leading axis; an image is ({names})")
+        raise ValueError(f"{mismatch}: give one image, or a batch with one more leading axis; an image is ({names})")
     if isinstance(kspace, jax.core.Tracer):
         return
     if not bool(jnp.all(jnp.isfinite(kspace))):
-        raise ValueError(f"kspace of shape {kspace.shape} holds NaN or infinity; find out where before reconstructing")
+        raise ValueError(f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin before reconstructing")
     mask = getattr(A, "mask", None)
     if mask is not None and not isinstance(mask, jax.core.Tracer) and not bool(jnp.any(mask)):
         raise ValueError(f"the mask of shape {mask.shape} samples nothing")
 
 
 def _check_parameters(recon: Reconstructor, params: Params) -> None:
-    """Compare with what init makes; whatever is there besides is not used."""
+    """Raise a ValueError if a parameter of the method is missing or has another shape. Further entries are ignored."""
     found = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(parameter_shapes(recon)):
         name = jax.tree_util.keystr(path)

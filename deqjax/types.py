@@ -1,24 +1,31 @@
-"""The words that types are made of: what a forward model, a net, an iteration map and a solver must offer.
+"""The protocols of the package: what a forward model, a net, a map, a solver and every other choice must provide.
 
-Shapes: ``image`` (y, x) complex; ``kspace`` (y, x), or (coil, y, x) with coils; every function of images also takes
+Shapes: ``image`` (y, x) complex; ``kspace`` (y, x), or (coil, y, x) with coils. Every function of images also accepts
 one more leading ``batch`` axis. ``mask`` broadcasts against (y, x); ``smaps`` is (coil, y, x). Volumes (z, y, x) and
-series (t, y, x) are images of three axes.
+series (t, y, x) are images with three axes.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
 Params = dict[str, Any]
-"""Parameters: a plain nested dict of arrays that is passed and never stored."""
+"""Learned parameters: a plain nested dict of arrays. It is passed as an argument and never stored in an object."""
 
 State = Any
-"""What is iterated: one image, or a pytree of several variables, every leaf with a leading batch axis."""
+"""The iterate: one image, or a pytree of several variables. Every leaf has a leading batch axis."""
+
+Transpose = Callable[[State], State]
+"""The product with the transposed Jacobian of a map at the solution, ``w -> (df/dx)^T w``."""
+
+Metrics = dict[str, jax.Array]
+"""Scalars that a training step reports, by name."""
 
 
 @runtime_checkable
 class ForwardModel(Protocol):
-    """An operand that knows how the scanner turns an image into k-space, linear, with ``||A^H A|| <= 1``.
+    """A linear operator from images to k-space with ``||A^H A|| <= 1``: an operand, a pytree of arrays.
 
     One whose images are not (y, x) names their axes in a static field ``axes``: "zyx" or "tyx".
     """
@@ -36,27 +43,30 @@ class ForwardModel(Protocol):
         ...
 
     def regularised_inverse(self, image: jax.Array, penalty: jax.Array | float, steps: int) -> jax.Array:
-        """(A^H A + penalty I)^-1 x, by so many steps where there is no closed form."""
+        """(A^H A + penalty I)^-1 x, by ``steps`` steps of conjugate gradients if there is no closed form."""
         ...
 
 
+@runtime_checkable
 class Net(Protocol):
-    """A learned image-to-image function with parameters outside (a linen module is one)."""
+    """A learned function from images to images whose parameters are passed in; a Flax linen module is one."""
 
     def init(self, key: jax.Array, image: jax.Array) -> Params: ...
 
     def apply(self, params: Params, image: jax.Array) -> jax.Array: ...
 
 
+@runtime_checkable
 class Prior(Protocol):
-    """A classical regulariser ``g(x) = ||K x||``, a sum of magnitudes: a setting without arrays.
+    """A classical regularizer ``g(x) = ||K x||``, a sum of magnitudes: a setting without arrays.
 
-    K takes images with any leading axes to a pytree of arrays with the same leading axes; its adjoint is that of JAX.
+    K is linear. It maps images with any leading axes to a pytree of arrays with the same leading axes. JAX derives its
+    adjoint.
     """
 
     @property
     def norm_squared(self) -> float:
-        """At least the largest eigenvalue of K^H K."""
+        """An upper bound on the largest eigenvalue of K^H K."""
         ...
 
     def analysis(self, image: jax.Array) -> Any:
@@ -68,45 +78,111 @@ class Prior(Protocol):
         ...
 
     def value(self, image: jax.Array) -> jax.Array:
-        """g(x), one number an image."""
+        """g(x), one value for each image."""
         ...
 
 
 class MapArgs(NamedTuple):
-    """Everything an iteration map needs beside its state; nothing is captured, so gradients reach all of it."""
+    """The arguments of an iteration map other than its state.
+
+    A map captures no array: everything it uses is here, so that gradients reach all of it.
+    """
 
     params: Params
     A: ForwardModel
     zero_filled: jax.Array
-    """A^H y, computed once at the door: a map never needs the k-space itself."""
+    """A^H y, computed once before the solve. A map never needs the k-space itself."""
 
 
+@runtime_checkable
 class IterationMap(Protocol):
-    """One step x -> f(x): a setting, hashable, without arrays."""
+    """One step x -> f(x) of an iteration: a hashable setting without arrays."""
 
-    def init(self, key: jax.Array) -> Params: ...
+    def init(self, key: jax.Array) -> Params:
+        """Make fresh parameters."""
+        ...
 
-    def start(self, args: MapArgs) -> State: ...
+    def start(self, args: MapArgs) -> State:
+        """Make the first state from ``args.zero_filled``."""
+        ...
 
-    def __call__(self, state: State, args: MapArgs) -> State: ...
+    def __call__(self, state: State, args: MapArgs) -> State:
+        """Compute f(x)."""
+        ...
 
-    def image(self, state: State) -> jax.Array: ...
+    def image(self, state: State) -> jax.Array:
+        """Take the image out of a state."""
+        ...
 
 
+@runtime_checkable
+class DenoiserMap(IterationMap, Protocol):
+    """An iteration map with a network that removes noise from images and can be trained on its own."""
+
+    @property
+    def net(self) -> Net: ...
+
+
+@runtime_checkable
 class Solver(Protocol):
-    """A rule that turns x and f(x) into the next x, on one flat real vector; it never calls f."""
+    """A rule that computes the next x from x and f(x), on one flat real vector. A solver never calls f."""
 
     @property
-    def max_steps(self) -> int: ...
+    def max_steps(self) -> int:
+        """The largest number of evaluations of f."""
+        ...
 
     @property
-    def rtol(self) -> float: ...
+    def rtol(self) -> float:
+        """The relative residual at which an image stops."""
+        ...
 
-    def init(self, x: jax.Array) -> Any: ...
+    def init(self, x: jax.Array) -> Any:
+        """Make the state of the solver for a first x."""
+        ...
 
-    def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: Any) -> tuple[jax.Array, Any]: ...
+    def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        """Compute the next x and the next state of the solver."""
+        ...
 
 
+@runtime_checkable
+class Adjoint(Protocol):
+    """A way to differentiate a fixed point: it finds w with ``w = v + (df/dx)^T w``, exactly or approximately."""
+
+    @property
+    def tolerance(self) -> float:
+        """The relative residual of that equation up to which the backward solve is reported as converged."""
+        ...
+
+    def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
+        """Return w, and the number of products with the transposed Jacobian for each image."""
+        ...
+
+
+class Units(Protocol):
+    """A change of units of images: what a normalisation finds."""
+
+    def apply(self, image: jax.Array) -> jax.Array: ...
+
+    def undo(self, image: jax.Array) -> jax.Array: ...
+
+    def forward_model(self, A: ForwardModel) -> ForwardModel: ...
+
+
+@runtime_checkable
+class Normalisation(Protocol):
+    """A setting that finds units from a zero-filled image, and the units of the target in training.
+
+    ``dimensions`` is the number of trailing axes that belong to one image: 3 for volumes and series.
+    """
+
+    def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units: ...
+
+    def of_target(self, target: jax.Array, units: Any) -> Units: ...
+
+
+@runtime_checkable
 class Mask(Protocol):
     """A sampling pattern, made on the host: ``mask(shape, seed)`` broadcasts against (y, x)."""
 
@@ -115,9 +191,33 @@ class Mask(Protocol):
     ) -> Any: ...
 
 
+@runtime_checkable
 class Loss(Protocol):
-    """What training minimises: ``loss(image, target, params)`` with ``params = loss.init()``."""
+    """A measure of the difference between images: ``loss(image, target, params)`` with ``params = loss.init()``."""
 
     def init(self) -> Params: ...
 
     def __call__(self, image: jax.Array, target: jax.Array, params: Params | None = None) -> jax.Array: ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What a phase of training minimises: a setting, chosen in TOML like a solver."""
+
+    def bind(self, problem: Any) -> "ObjectiveFunction":
+        """Make the function that a training step differentiates.
+
+        Args:
+          problem: what is trained. For a reconstruction it is a :class:`deqjax.objectives.Problem`.
+
+        Raises:
+          ValueError: the objective cannot be used with this problem.
+        """
+        ...
+
+
+ObjectiveFunction = Callable[[Params, Params, Any, jax.Array, Any], tuple[jax.Array, Metrics]]
+"""``(method parameters, loss parameters, batch, one JAX key per image, probe) -> (scalar, metrics)``.
+
+The probe comes from :func:`deqjax.backward_probe`; its gradient reports how the backward solve went.
+"""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from deqjax.maps.learned import apply_net, init_net, init_positive, positive
+from deqjax.maps.parameters import apply_net, init_net, init_positive, positive
 from deqjax.types import MapArgs, Net, Params
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from deqjax.maps.learned import init_positive, positive
+from deqjax.maps.parameters import init_positive, positive
 from deqjax.types import MapArgs, Params, Prior
 
 

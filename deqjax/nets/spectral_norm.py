@@ -163,10 +163,9 @@ def _power_iteration(kernel: jax.Array, vectors: jax.Array, steps: int) -> tuple
 
 
 def _kernels(params: Params) -> dict[str, jax.Array]:
-    """The kernels of the iteration: what comes before it, under ``smaps`` and ``start``, has no bound."""
+    """Return the arrays with four axes, by path."""
     named = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    kernels = {name: leaf for name, leaf in named.items() if getattr(leaf, "ndim", 0) == 4}
-    return {name: leaf for name, leaf in kernels.items() if not name.startswith(("smaps/", "start/"))}
+    return {name: leaf for name, leaf in named.items() if getattr(leaf, "ndim", 0) == 4}
 
 
 def _name(path: tuple) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written in the background, rotating, the best one kept."""
+"""Checkpoints of a run. They are written in the background; the latest and the best are kept."""
 
 import math
 from pathlib import Path
@@ -13,18 +13,18 @@ from deqjax.training.state import TrainState
 
 
 class Checkpoints:
-    """The checkpoints of one run, the latest two and the one with the highest validation PSNR.
+    """The checkpoints of one run: the latest two, and the one with the highest validation score.
 
-    A checkpoint is written beside and renamed, so that a run that is killed at any moment finds a whole one. Use it as
-    a context manager: leaving it waits for what is still being written.
+    A checkpoint is written under another name and renamed, so that a run that is killed always finds a complete one.
+    Use it as a context manager: leaving it waits until the last checkpoint has been written.
 
     Args:
-      folder: of the run; the checkpoints go to ``folder/checkpoints``.
+      folder: the folder of the run; the checkpoints go to ``folder/checkpoints``.
     """
 
     def __init__(self, folder: str | Path) -> None:
         policy = AnyPreservationPolicy([LatestN(2), BestN(get_metric_fn=_score, n=1)])
-        # best_fn makes Orbax write the metrics, so that a resumed run still knows the best.
+        # best_fn makes Orbax write the metrics, so that a resumed run still knows the best checkpoint.
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, best_fn=_score, enable_async_checkpointing=True
         )
@@ -41,18 +41,18 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """Steps done at the newest checkpoint, None if there is none."""
+        """The number of steps done at the newest checkpoint, or None if there is no checkpoint."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, psnr: float) -> None:
-        """Begin to write a state, with its validation PSNR, NaN if it was not measured."""
-        self._manager.save(int(state.step), args=ocp.args.StandardSave(state), metrics={"psnr": psnr})
+    def save(self, state: TrainState, score: float) -> None:
+        """Begin to write a state with its validation score, which is NaN if it was not measured."""
+        self._manager.save(int(state.step), args=ocp.args.StandardSave(state), metrics={"score": score})
 
     def restore(self, like: TrainState) -> TrainState:
         """Read the newest checkpoint into the structure of a fresh state.
 
         Raises:
-          ValueError: there is none, or it is of another architecture.
+          ValueError: there is none, or it belongs to another architecture.
         """
         if self.latest is None:
             raise ValueError(f"{self._manager.directory}: no checkpoint")
@@ -61,20 +61,20 @@ class Checkpoints:
         if stored != wanted:
             name = min(dict(stored.items() ^ wanted.items()))
             raise ValueError(
-                f"{self._manager.directory}: the checkpoint of step {self.latest} is of another architecture than the "
+                f"{self._manager.directory}: the checkpoint of step {self.latest} belongs to another architecture than the "
                 f"config: {name} has shape {stored.get(name, 'missing')}, the config makes {wanted.get(name, 'none')}; "
                 "resume with the config it was trained with, or choose another output folder"
             )
         state = self._manager.restore(self.latest, args=ocp.args.StandardRestore(like))
-        # Restored arrays are bound to one device; fresh ones go wherever the step runs.
+        # Restored arrays are bound to one device; fresh ones go to wherever the step runs.
         return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
 
 
 def _score(metrics: dict[str, float]) -> float:
-    """NaN has no place in an order: what was not measured is never the best."""
-    return -math.inf if math.isnan(metrics["psnr"]) else metrics["psnr"]
+    """Rank a checkpoint whose score was not measured, NaN, below all others."""
+    return -math.inf if math.isnan(metrics["score"]) else metrics["score"]
 
 
 def _name(path: tuple) -> str:
-    """The name of a leaf as Orbax writes it, ``params.map.net``."""
+    """Return the name of a leaf as Orbax writes it, ``params.method.map``."""
     return ".".join(str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", "")))) for entry in path)

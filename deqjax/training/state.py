@@ -1,4 +1,4 @@
-"""Everything that training carries from step to step."""
+"""The state that training carries from step to step."""
 
 import jax
 import jax.numpy as jnp
@@ -7,49 +7,55 @@ import optax
 from deqjax.nets import init_spectral
 from deqjax.nets.spectral_norm import Vectors
 from deqjax.pytree import operand
-from deqjax.types import Loss, Params
+from deqjax.types import Params
 
 
 @operand
 class TrainState:
-    """The whole of a run: what a checkpoint holds, and all that a resumed run needs.
+    """What a checkpoint holds, and all that a resumed run needs.
 
-    Random numbers are not part of it: they are drawn from the seed and the step.
+    Random numbers are not part of it, because they are drawn from the seed and the step.
     """
 
     step: jax.Array
-    """Steps done, of all phases."""
+    """Number of steps done, over all phases."""
 
     params: Params
-    """``{"map": ..., "loss": ...}``, as the optimiser sees them; the convolutions are bounded inside the step."""
+    """``{"method": ..., "loss": ...}`` as the optimizer sees them. The convolutions are bounded inside the step."""
 
     ema: Params
-    """Running average of the map's parameters, which is what is evaluated and saved."""
+    """Moving average of the parameters of the method, which is evaluated and saved."""
 
-    optimiser: optax.OptState
+    optimizer: optax.OptState
     spectral: Vectors
-    """Vectors of the power iteration, none if there is no bound."""
+    """Vectors of the power iteration; empty if there is no bound."""
 
 
-def create_state(params: Params, loss: Loss, optimiser: optax.GradientTransformation, bounded: bool) -> TrainState:
-    """Start a run from the parameters of a map.
+def create_state(
+    params: Params, loss_params: Params, optimizer: optax.GradientTransformation, bounded: bool
+) -> TrainState:
+    """Make the state at the start of a run.
 
-    >>> import deqjax as dj
-    >>> create_state({"w": jnp.ones(2)}, dj.losses.MSE(), optax.sgd(0.1), bounded=False).step
+    Args:
+      params: the parameters of the method.
+      loss_params: the parameters of the loss, ``loss.init()``.
+      optimizer: from optax.
+      bounded: whether the convolutions of the map, ``params["map"]``, will be bounded.
+
+    >>> create_state({"w": jnp.ones(2)}, {}, optax.sgd(0.1), bounded=False).step
     Array(0, dtype=int32)
     """
-    trained = {"map": params, "loss": loss.init()}
-    spectral = init_spectral(params) if bounded else {}
-    return TrainState(jnp.zeros((), jnp.int32), trained, _copy(params), optimiser.init(trained), spectral)
+    trained = {"method": params, "loss": loss_params}
+    spectral = init_spectral(params["map"]) if bounded else {}
+    return TrainState(jnp.zeros((), jnp.int32), trained, _copy(params), optimizer.init(trained), spectral)
 
 
-def restart(state: TrainState, optimiser: optax.GradientTransformation) -> TrainState:
-    """Begin the next phase: a fresh optimiser, and the average starts again from the parameters."""
-    return TrainState(
-        state.step, state.params, _copy(state.params["map"]), optimiser.init(state.params), state.spectral
-    )
+def restart(state: TrainState, optimizer: optax.GradientTransformation) -> TrainState:
+    """Begin the next phase with a fresh optimizer. The moving average starts again from the parameters."""
+    average = _copy(state.params["method"])
+    return TrainState(state.step, state.params, average, optimizer.init(state.params), state.spectral)
 
 
 def _copy(params: Params) -> Params:
-    """A donated state may not hold one buffer twice."""
+    """Copy every array, because a donated state may not hold one buffer twice."""
     return jax.tree.map(jnp.array, params)

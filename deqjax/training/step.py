@@ -1,33 +1,34 @@
-"""One training step: a pure local function, run on every device on its part of the batch."""
+"""One training step: a pure local function that every device runs on its part of the batch."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deqjax.data import Batch
 from deqjax.implicit import backward_probe
 from deqjax.nets import normalise
-from deqjax.training.objectives import Numbers, Objective
 from deqjax.training.state import TrainState
-from deqjax.types import Params
+from deqjax.types import Metrics, ObjectiveFunction, Params
 
 POWER_STEPS = 3
-"""Power iterations a step: one alone lags behind a large step of the optimiser, by 2 % at worst (measured)."""
+"""Power iterations per step. With a single one the norm lags behind a large update, by up to 2 % (measured)."""
 
-Step = Callable[[TrainState, Batch], tuple[TrainState, Numbers]]
+Batch = Any
+"""A pytree of arrays with a common leading batch axis."""
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss, a gradient or a parameter of training is NaN or infinite; the message says which, and at which step."""
+    """The loss, the gradient or a parameter is NaN or infinite. The message names it and the step."""
 
 
 def make_train_step(
-    objective: Objective,
-    optimiser: optax.GradientTransformation,
+    objective: ObjectiveFunction,
+    optimizer: optax.GradientTransformation,
     *,
     seed: int = 0,
     spectral_bound: float = 0.0,
@@ -35,74 +36,79 @@ def make_train_step(
     devices: int | None = None,
     parallel: Literal["shard_map", "pmap"] = "shard_map",
 ) -> Step:
-    """Make the compiled step ``(state, batch) -> (state, numbers)``; the state that goes in is donated.
+    """Make the compiled step ``(state, batch) -> (state, metrics)``. The state that is passed in is donated.
 
-    The local step is written once. Each device solves its own images, to its own number of steps, and only the
-    gradients and the numbers are averaged over the axis ``data``. Every image has random numbers of its own, drawn from
-    the seed, the step and its place in the batch, so that the result does not depend on the number of devices.
+    The local step is written once. Each device solves its own images, with its own number of steps; only the gradients
+    and the metrics are averaged over the axis ``data``. The random numbers of an image are drawn from the seed, the
+    step and the position of the image in the batch, so that the result does not depend on the number of devices.
 
     Args:
-      objective: see :class:`~deqjax.training.objectives.Objective`.
-      optimiser: from optax.
-      seed: of the random numbers.
-      spectral_bound: bound on the operator norm of every convolution, 0 for none.
-      ema: largest decay of the average of the parameters; it starts smaller.
-      devices: how many, all by default; they must divide the batch.
+      objective: the function that is minimised, see :meth:`deqjax.types.Objective.bind`.
+      optimizer: from optax.
+      seed: seed of the random numbers.
+      spectral_bound: bound on the operator norm of every convolution of the map; 0 for no bound.
+      ema: the largest decay of the moving average of the parameters; the decay is smaller in the first steps.
+      devices: the number of devices, all by default. They must divide the batch.
       parallel: ``shard_map`` under ``jit``, or ``pmap``.
 
     Raises:
-      ValueError: on a call, a batch that the devices do not divide.
+      ValueError: the devices do not divide the batch; raised by the call of the step.
     """
     count = jax.device_count() if devices is None else devices
 
-    def local_step(state: TrainState, batch: Batch) -> tuple[TrainState, Numbers]:
-        size = batch.kspace.shape[0]
+    def local_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        size = _size(batch)
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         place = jax.lax.axis_index("data") * size + jnp.arange(size)
         keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(place)
 
         def loss(params: dict, probe) -> tuple:
-            vectors, bounded = state.spectral, params["map"]
+            vectors, method = state.spectral, params["method"]
             if spectral_bound:
-                bounded, vectors = normalise(params["map"], vectors, spectral_bound, POWER_STEPS)
-            value, numbers = objective(bounded, params["loss"], batch, keys, probe)
-            return value, (numbers, vectors)
+                bounded, vectors = normalise(method["map"], vectors, spectral_bound, POWER_STEPS)
+                method = method | {"map": bounded}
+            value, metrics = objective(method, params["loss"], batch, keys, probe)
+            return value, (metrics, vectors)
 
         differentiate = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-        (value, (numbers, vectors)), (gradient, backward) = differentiate(state.params, backward_probe(size))
-        if "forward_steps" in numbers:
-            numbers |= {
+        (value, (metrics, vectors)), (gradient, backward) = differentiate(state.params, backward_probe(size))
+        if "forward_steps" in metrics:
+            metrics |= {
                 "backward_steps": jnp.mean(backward.num_steps),
                 "backward_residual": jnp.mean(backward.residual),
                 "backward_converged": jnp.mean(backward.converged),
             }
-        value, gradient, numbers = jax.lax.pmean((value, gradient, numbers), "data")
-        updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
+        value, gradient, metrics = jax.lax.pmean((value, gradient, metrics), "data")
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-        average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params["map"])
-        numbers |= {
+        average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params["method"])
+        metrics |= {
             "loss": value,
             "gradient_norm": _norm(gradient),
             "parameter_norm": _norm(params),
         }
-        return TrainState(state.step + 1, params, average, optimiser_state, vectors), numbers
+        return TrainState(state.step + 1, params, average, optimizer_state, vectors), metrics
 
     return _sharded(local_step, count) if parallel == "shard_map" else _pmapped(local_step, count)
 
 
-def check_finite(numbers: Numbers, step: int) -> None:
-    """Stop training at the first number that is not finite.
+def check_finite(metrics: Metrics, step: int) -> None:
+    """Stop training at the first metric that is not finite.
+
+    Args:
+      metrics: what a training step reports.
+      step: the number of the step, for the message.
 
     Raises:
-      NonFiniteError: the loss, the norm of the gradient, or that of the parameters is NaN or infinite.
+      NonFiniteError: the loss, the norm of the gradient or the norm of the parameters is NaN or infinite.
 
     >>> check_finite({"loss": jnp.nan, "gradient_norm": 1.0, "parameter_norm": 1.0}, step=7)
     Traceback (most recent call last):
     deqjax.training.step.NonFiniteError: step 7: the loss is nan (gradient norm 1, parameter norm 1)...
     """
     names = {"loss": "loss", "gradient_norm": "gradient norm", "parameter_norm": "parameter norm"}
-    values = {name: float(numbers[key]) for key, name in names.items()}
+    values = {name: float(metrics[key]) for key, name in names.items()}
     for name, value in values.items():
         if not jnp.isfinite(value):
             others = ", ".join(f"{other} {values[other]:g}" for other in values if other != name)
@@ -113,7 +119,7 @@ def check_finite(numbers: Numbers, step: int) -> None:
 
 
 def replicate(state: TrainState, devices: int | None = None) -> TrainState:
-    """Put a fresh or restored state on all devices, where the step leaves it, so that the step compiles only once.
+    """Put a fresh or restored state on all devices, as the step returns it, so that the step compiles only once.
 
     >>> replicate(jnp.zeros(3)).sharding.is_fully_replicated
     True
@@ -123,7 +129,7 @@ def replicate(state: TrainState, devices: int | None = None) -> TrainState:
 
 
 def data_mesh(count: int) -> Mesh:
-    """Make the one-axis mesh over which a batch is divided.
+    """Make the mesh with one axis over which a batch is divided.
 
     >>> data_mesh(1).axis_names
     ('data',)
@@ -132,12 +138,12 @@ def data_mesh(count: int) -> Mesh:
 
 
 def _sharded(local_step: Step, count: int) -> Step:
-    whole, divided = PartitionSpec(), PartitionSpec("data")
+    replicated, divided = PartitionSpec(), PartitionSpec("data")
     mapped = jax.shard_map(
-        local_step, mesh=data_mesh(count), in_specs=(whole, divided), out_specs=(whole, whole), check_vma=False
+        local_step, mesh=data_mesh(count), in_specs=(replicated, divided), out_specs=(replicated, replicated), check_vma=False
     )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Numbers]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         _check_divides(batch, count)
         return mapped(state, batch)
 
@@ -149,7 +155,7 @@ def _pmapped(local_step: Step, count: int) -> Step:
         local_step, "data", in_axes=(None, 0), out_axes=None, devices=jax.devices()[:count], donate_argnums=()
     )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Numbers]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         _check_divides(batch, count)
         divide = lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:])
         return mapped(state, jax.tree.map(divide, batch))
@@ -158,9 +164,13 @@ def _pmapped(local_step: Step, count: int) -> Step:
 
 
 def _check_divides(batch: Batch, count: int) -> None:
-    size = batch.kspace.shape[0]
+    size = _size(batch)
     if size % count:
         raise ValueError(f"a batch of {size} images cannot be divided over {count} devices; change batch_size")
+
+
+def _size(batch: Batch) -> int:
+    return jax.tree.leaves(batch)[0].shape[0]
 
 
 def _norm(tree: Params) -> jax.Array:

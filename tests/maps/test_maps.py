@@ -162,7 +162,7 @@ def test_learned_numbers_start_at_their_setting_and_stay_positive(name: str) -> 
     args = MapArgs(params, A, A.adjoint(kspace_of(A)))
     image = jnp.asarray(random_complex(BATCH, *SHAPE, seed=5), complex)
     np.testing.assert_allclose(learned(image, args), fixed(image, args._replace(params=plain)), rtol=1e-5, atol=1e-6)
-    assert dj.maps.learned.positive({f"log_{word}": jnp.float32(-50)}, word, 1.0) > 0
+    assert dj.maps.parameters.positive({f"log_{word}": jnp.float32(-50)}, word, 1.0) > 0
     for value in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"{word} must be positive, not {value}"):
             dataclasses.replace(learned, **{word: value}).init(key)

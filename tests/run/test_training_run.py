@@ -1,7 +1,8 @@
-"""train.py: what a run leaves, and that a run that is killed ends with the numbers of one that is not."""
+"""deqjax train: what a run leaves, and that a run that is killed ends like one that is not, bit for bit."""
 
 import json
 import math
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -9,26 +10,28 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from commands import refusal, succeed
 
-import evaluate
-import train
 from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import write_phantoms
 from deqjax.nets import norm_bounds
-from deqjax.training import Checkpoints, NonFiniteError, create_state, make_optimiser
+from deqjax.run import evaluation
+from deqjax.run.data_files import training_files, validation_files
+from deqjax.training import Checkpoints, create_state, make_optimizer
 
 KILLED = """
-import os, signal, sys, train
+import os, signal, sys
+from deqjax.run.cli import main
 from deqjax.training import Checkpoints
 last = int(sys.argv.pop(1))
 save = Checkpoints.save
-def save_and_die(self, state, psnr):
-    save(self, state, psnr)  # goes on in the background
+def save_and_die(self, state, score):
+    save(self, state, score)  # goes on in the background
     if int(state.step) == last:
         os.kill(os.getpid(), signal.SIGKILL)
 Checkpoints.save = save_and_die
-train.main(sys.argv[1:])
+main(["train", *sys.argv[1:]])
 """
 
 
@@ -47,10 +50,10 @@ def checkpoints_of(out):
 
 def newest(out, config):
     """The state of the newest checkpoint."""
-    optimiser = make_optimiser(steps=1, learning_rate=1.0, final_learning_rate=1.0)
+    optimizer = make_optimizer(steps=1, learning_rate=1.0, final_learning_rate=1.0)
     params = model_folders.method_of(config).init(jax.random.key(0))
     with Checkpoints(out) as checkpoints:
-        return checkpoints.restore(create_state(params, config.loss, optimiser, config.train.spectral_bound > 0))
+        return checkpoints.restore(create_state(params, config.loss.init(), optimizer, config.run.spectral_bound > 0))
 
 
 def same(a, b):
@@ -69,13 +72,13 @@ def test_what_a_run_leaves(finished):
     assert checkpoints_of(finished)[-2:] == [9, 10]
     state = newest(finished, config)
     assert int(state.step) == 10
-    assert [int(leaf) for leaf in jax.tree.leaves(state.optimiser) if leaf.dtype == np.int32] == [6, 6]  # of this phase
+    assert [int(leaf) for leaf in jax.tree.leaves(state.optimizer) if leaf.dtype == np.int32] == [6, 6]  # of this phase
     recon, params = model_folders.load(finished / "model")
     assert recon.solver == config.inference
-    assert max(norm_bounds(params).values()) <= 0.9 * (1 + 1e-6)
+    assert max(norm_bounds(params["map"]).values()) <= 0.9 * (1 + 1e-6)
     text = (finished / "model" / "README.md").read_text()
     assert "# tiny" in text
-    assert "python train.py" in text
+    assert "deqjax train" in text
     assert "seed 0" in text
     assert "nan" not in text
     assert (finished / "evaluation" / "index.html").exists()
@@ -122,7 +125,7 @@ def test_a_finished_run_is_said_to_be_finished_and_left_alone(finished, experime
     # the folder is part of the config
     (out / "config.toml").write_text((out / "config.toml").read_text().replace(str(finished), str(out)))
     before = {path: data for path, data in contents(out).items() if "tfevents" not in path.name}
-    train.main(experiment(out))
+    succeed("train", experiment(out))
     assert "all 10 steps are done" in capsys.readouterr().out
     after = {path: data for path, data in contents(out).items() if "tfevents" not in path.name}
     assert after == before
@@ -140,7 +143,7 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(finished, experime
     (out / ".evaluation.partial").mkdir()
     (out / ".evaluation.partial" / "volumes.csv").write_text("half")
     (out / ".evaluation.partial" / "stale.png").write_text("half")
-    train.main(experiment(out))
+    succeed("train", experiment(out))
     same(params_of(out / "model"), params_of(finished / "model"))
     text = (out / "model" / "README.md").read_text()
     psnr = rows_of(finished)[-1]["validation_psnr"]
@@ -151,33 +154,28 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(finished, experime
 
 
 def test_a_failed_evaluation_leaves_nothing_and_is_done_again(finished, experiment, tmp_path, monkeypatch):
-    import evaluate
 
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     (out / "config.toml").write_text((out / "config.toml").read_text().replace(str(finished), str(out)))
     shutil.rmtree(out / "evaluation")
 
-    class Full(OSError):
-        pass
-
     def full(*_, **__):
-        raise Full
+        raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "write_page", full)
-        with pytest.raises(Full):
-            train.main(experiment(out))
+        patch.setattr(evaluation, "write_page", full)
+        assert refusal("train", experiment(out)) == "no space left on device"
     assert not (out / "evaluation").exists()
-    train.main(experiment(out))
+    succeed("train", experiment(out))
     assert (out / "evaluation" / "index.html").exists()
 
 
 def test_training_stops_at_the_first_number_that_is_not_finite(experiment, tmp_path):
     """The learning rate grows at the switch, so that good checkpoints come before the bad step."""
     out = tmp_path / "run"
-    with pytest.raises(NonFiniteError, match=r"step (5|6|7): the (loss|gradient norm|parameter norm) is (nan|inf)"):
-        train.main(experiment(out, "train.learning_rate=1e38", "train.spectral_bound=0"))
+    message = refusal("train", experiment(out, "phase.train.learning_rate=1e38", "run.spectral_bound=0"))
+    assert re.match(r"step (5|6|7): the (loss|gradient norm|parameter norm) is (nan|inf)", message)
     steps = checkpoints_of(out)
     assert max(steps) in (4, 5, 6)
     assert max(steps) == max(row["step"] for row in rows_of(out))
@@ -189,7 +187,9 @@ def test_training_stops_at_the_first_number_that_is_not_finite(experiment, tmp_p
 def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     """No steps at all: what is exported is where it started."""
     out = tmp_path / "run"
-    train.main(experiment(out, "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"))
+    succeed(
+        "train", experiment(out, "phase.pretrain.steps=0", "phase.train.steps=0", f"run.init_from={finished / 'model'}")
+    )
     same(params_of(out / "model"), params_of(finished / "model"))
 
 
@@ -198,10 +198,10 @@ def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished,
     smaps = "smaps.net.type=DnCNN", "smaps.net.layers=2", "smaps.net.features=3"
     first = "start.type=UNet", "start.levels=2", "start.features=3"
     last = "finish.type=Gradient", "finish.net.type=DnCNN", "finish.net.layers=2", "finish.net.features=3"
-    start = "pretrain.steps=0", "train.steps=0", f"train.init_from={finished / 'model'}"
+    start = "phase.pretrain.steps=0", "phase.train.steps=0", f"run.init_from={finished / 'model'}"
     out, coils = tmp_path / "run", tmp_path / "coils"
     write_phantoms(coils, 1, (2, 32, 32), coils=2)
-    train.main([*experiment(out, *start, *smaps, *first, *last), f"--data.train={coils}", f"--data.val={coils}"])
+    succeed("train", [*experiment(out, *start, *smaps, *first, *last), f"--data.train={coils}", f"--data.val={coils}"])
     found = params_of(out / "model")
     given = params_of(finished / "model")
     same({name: found[name] for name in given}, given)
@@ -216,7 +216,7 @@ def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):
         [f"data.phantoms.folder={tmp_path}", *(f"data.phantoms.{text}" for text in ("train=1", "val=1", *settings))],
     )
     one, other = read("shape=[1, 16, 16]"), read("shape=[2, 16, 16]", "coils=1", "noise=0.0")
-    files = [evaluate.training_files(config) + evaluate.validation_files(config) for config in (one, other, one)]
+    files = [training_files(config) + validation_files(config) for config in (one, other, one)]
     assert files[0] == files[2]
     assert len({*files[0], *files[1]}) == 4
 
@@ -233,8 +233,8 @@ def test_a_classical_map_learns_its_one_weight_or_is_evaluated_as_it_is(experime
         "[train]\nbatch_size = 2\nlearning_rate = 0.1\nvalidation_slices = 2\n"
     )
     out = tmp_path / "run"
-    train.main([str(config), *experiment(out, f"--train.steps={steps}")[1:]])
-    weight = np.exp(float(params_of(out / "model")["log_weight"]))
+    succeed("train", [str(config), *experiment(out, f"--train.steps={steps}")[1:]])
+    weight = np.exp(float(params_of(out / "model")["map/log_weight"]))
     assert (abs(weight - 0.01) < 1e-6) == (steps == 0)
     card = (out / "model" / "README.md").read_text()
     assert "Parameters: 1\n" in card

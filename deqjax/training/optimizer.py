@@ -1,25 +1,25 @@
-"""Adam with a clipped gradient and a schedule."""
+"""Adam with gradient clipping and a learning-rate schedule."""
 
 import optax
 
 
-def make_optimiser(
+def make_optimizer(
     *, steps: int, learning_rate: float, final_learning_rate: float, warmup_steps: int = 0, clip_norm: float = 1.0
 ) -> optax.GradientTransformation:
-    """Chain a clip of the gradient's global norm with Adam on a linear warm-up and a cosine decay.
+    """Make Adam with a linear warm-up and a cosine decay, after clipping the global norm of the gradient.
 
     Source: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
 
     Args:
-      steps: of the schedule, warm-up included.
-      learning_rate: at its highest.
-      final_learning_rate: where the cosine ends.
-      warmup_steps: from 0 to the highest.
-      clip_norm: largest global norm of the gradient.
+      steps: number of steps of the schedule, including the warm-up.
+      learning_rate: the highest learning rate.
+      final_learning_rate: the learning rate at the end of the cosine.
+      warmup_steps: number of steps from 0 to the highest learning rate.
+      clip_norm: the largest global norm of the gradient.
 
     >>> import jax.numpy as jnp
-    >>> optimiser = make_optimiser(steps=10, learning_rate=0.1, final_learning_rate=0.01)
-    >>> optimiser.update({"w": jnp.array(5.0)}, optimiser.init({"w": jnp.array(0.0)}))[0]["w"].round(3)
+    >>> optimizer = make_optimizer(steps=10, learning_rate=0.1, final_learning_rate=0.01)
+    >>> optimizer.update({"w": jnp.array(5.0)}, optimizer.init({"w": jnp.array(0.0)}))[0]["w"].round(3)
     Array(-0.1, dtype=float32)
     """
     schedule = optax.warmup_cosine_decay_schedule(

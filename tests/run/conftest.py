@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # train.py and evaluate.py lie beside the package
 
 TINY = """
 title = "tiny"
@@ -45,19 +44,25 @@ steps = 2
 type = "Anderson"
 max_steps = 10
 
-[pretrain]
-steps = 4
-batch_size = 2
-learning_rate = 1e-2
-
-[train]
-steps = 6
-batch_size = 2
-learning_rate = 1e-2
+[run]
 spectral_bound = 0.9
 validate_every = 4
 validation_slices = 2
 checkpoint_every = 1
+
+[[phase]]
+name = "pretrain"
+objective = { type = "Denoising" }
+steps = 4
+batch_size = 2
+learning_rate = 1e-2
+
+[[phase]]
+name = "train"
+objective = { type = "Supervised" }
+steps = 6
+batch_size = 2
+learning_rate = 1e-2
 """
 
 

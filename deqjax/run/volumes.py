@@ -1,4 +1,4 @@
-"""Reconstructing files and measuring how well, volume by volume."""
+"""Reconstruction of a file and its metrics: the evaluation of one volume."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from deqjax.metrics.vif import SMALLEST
 from deqjax.physics import add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
-from deqjax.training.measure import Measurement, measurement, noise_unit
+from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.types import Params
 
 Row = dict[str, str | int | float]
@@ -23,9 +23,9 @@ Row = dict[str, str | int | float]
 
 @dataclass(frozen=True)
 class Volume:
-    """A file that was reconstructed: magnitudes (slice, y, x), Stats of every slice, and a row of numbers.
+    """A reconstructed file: magnitudes (slice, y, x), the Stats of every slice, and a row of a table.
 
-    ``target`` is None, and the row has no metrics, for a file without fully sampled data.
+    For a file without fully sampled data, ``target`` is None and the row has no metrics.
     """
 
     name: str
@@ -39,27 +39,27 @@ class Volume:
 def evaluate_file(
     recon: Reconstructor, params: Params, path: str | Path, config: Config, batch_size: int = 4
 ) -> Volume:
-    """Reconstruct one file as a config says, its mask seeded by its name, and measure it against the full data.
+    """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
-    A file that stores a mask is a measurement already: it is used as it is, not cropped and without further noise, and
-    has no target. Magnitudes are cropped to the size that the file's header names. Metrics are those of the volume,
-    with its maximum as the data range.
+    The name of the file is the seed of the mask. A file that stores a mask is undersampled already: it is used without
+    a crop and without more noise, and it has no target. Magnitudes are cropped to the size in the header of the file.
+    The metrics are those of the volume, with its maximum as the data range.
 
     Args:
       recon: the method.
       params: its parameters.
-      path: a file of any format of `deqjax.data.open_scan`.
-      config: whose data section (slices, crop, noise) and mask apply; of the noise the upper end is taken.
-      batch_size: slices solved together.
+      path: a file in any format of :func:`deqjax.data.open_scan`.
+      config: its data section (slices, crop, noise) and its mask apply. The noise has the upper end of its range.
+      batch_size: number of slices that are solved together.
 
     Raises:
-      ValueError: a bad file, or a mask that does not fit it.
+      ValueError: the file cannot be read, or the mask does not fit it.
     """
-    there = [number for _, number in Slices([path], config.data.slices).index]  # a short volume lacks some
+    there = [number for _, number in Slices([path], config.data.slices).index]  # a short volume has fewer
     scan = open_scan(path, (there[0], there[-1]))
     kspace, sampled = scan.kspace, scan.mask is not None
     if scan.mask is not None and scan.mask.ndim == 3:
-        raise ValueError(f"{path}: other lines were sampled in other slices; evaluate slices of one mask at a time")
+        raise ValueError(f"{path}: the slices have different masks; evaluate slices with the same mask at a time")
     crop = None if sampled else config.data.crop
     noise = 0.0 if sampled else config.data.noise[1]
     if crop is not None:
@@ -76,7 +76,7 @@ def evaluate_file(
         part = len(full)
         full = jnp.concatenate([full, jnp.repeat(full[-1:], batch_size - part, axis=0)])
         key = jax.random.fold_in(jax.random.key(0), first)
-        A, measured, target = _measure(full, jnp.asarray(mask), noise, center_fraction_of(config), key)
+        A, measured, target = undersample(full, jnp.asarray(mask), noise, config.mask.calibration_fraction, key)
         image, solved = recon(params, A, measured)
         for kept, batch in ((images, image), (zero_filled, A.adjoint(measured)), (targets, target)):
             kept.append(np.abs(np.asarray(batch[:part])))
@@ -94,15 +94,15 @@ def evaluate_file(
 
 
 def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, Params], float]:
-    """Prepare a quick validation: the mean PSNR of single slices, evenly spread over the files, each with its mask."""
-    number = min(config.train.validation_slices, len(slices))
+    """Prepare a quick validation: the mean PSNR of single slices that are evenly spread over the files."""
+    number = min(config.run.validation_slices, len(slices))
     chosen = [int(i) for i in np.linspace(0, len(slices) - 1, number).round()]
     measured = []
     for i in chosen:
         kspace = jnp.asarray(slices.example(i))
         mask = jnp.asarray(config.mask(kspace.shape[-2:], slices.index[i][0].name))
         key = jax.random.fold_in(jax.random.key(0), i)
-        measured.append(_measure(kspace[None], mask, config.data.noise[1], center_fraction_of(config), key))
+        measured.append(undersample(kspace[None], mask, config.data.noise[1], config.mask.calibration_fraction, key))
 
     def validate(recon: Reconstructor, params: Params) -> float:
         scores = [psnr(jnp.abs(recon(params, A, kspace)[0]), jnp.abs(target)) for A, kspace, target in measured]
@@ -111,8 +111,10 @@ def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, 
     return validate
 
 
-def _measure(kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: float, key: jax.Array) -> Measurement:
-    """Undersample full k-space (slice, [coil,] y, x) with one mask."""
+def undersample(
+    kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: float | None, key: jax.Array
+) -> Measurement:
+    """Undersample full k-space (slice, [coil,] y, x) with one mask, and add noise of one relative level."""
     images = ifft2c(kspace)
     measured = mask * kspace
     if noise > 0:
@@ -121,23 +123,18 @@ def _measure(kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: 
     return measurement(images, measured, mask, center_fraction)
 
 
-def center_fraction_of(config: Config) -> float:
-    """The calibration lines that every mask of a config has, as a fraction of the width."""
-    return float(np.min(config.mask.center_fraction))  # type: ignore[attr-defined]
-
-
 def _metrics(image: np.ndarray, zero_filled: np.ndarray, target: np.ndarray) -> Row:
     row: Row = {}
     for name, metric in (("PSNR", psnr), ("SSIM", ssim), ("NMSE", nmse), ("VIF", vif)):
         if name == "VIF" and min(target.shape[-2:]) < SMALLEST:
-            continue  # its windows do not fit
+            continue  # the image is smaller than its windows
         row[f"{name} zero-filled"] = float(metric(zero_filled, target))
         row[name] = float(metric(image, target))
     return row
 
 
 def _convergence(stats: Stats) -> Row:
-    assert stats.residuals is not None  # a forward solve keeps them
+    assert stats.residuals is not None  # a forward solve always keeps them
     first, steps = stats.residuals[:, 0], np.maximum(stats.num_steps - 1, 1)
     positive = (first > 0) & (stats.residual > 0)
     ratio = np.where(positive, stats.residual / np.where(positive, first, 1), 0)

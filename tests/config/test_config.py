@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from deqjax import implicit, losses, maps, masks, nets, solvers
-from deqjax.config import Config, read_config
-from deqjax.toml_settings import to_table, to_toml
+from deqjax.config import Config, Phase, Trust, read_config, to_toml
+from deqjax.jacobian_penalty import JacobianPenalty
+from deqjax.objectives import Denoising, Supervised
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "configs").rglob("*.toml"))
 PLAN = tomllib.loads((ROOT / "benchmarks/experiments.toml").read_text())
 
@@ -43,6 +45,13 @@ rtol = 1e-3
 [adjoint]
 type = "Implicit"
 nan_above = inf
+
+[[phase]]
+name = "train"
+steps = 5
+
+[phase.objective]
+type = "Supervised"
 """
 
 
@@ -67,6 +76,14 @@ def written(tmp_path, text) -> Path:
     return path
 
 
+def value_at(config, key):
+    """The value of a dotted key; an element of a tuple is found by its name."""
+    for part in key.split("."):
+        named = [element for element in config if element.name == part] if isinstance(config, tuple) else None
+        config = named[0] if named else getattr(config, part)
+    return config
+
+
 def test_what_is_written_is_read(file):
     config = read_config(file)
     assert config.title == "a title"
@@ -83,10 +100,10 @@ def test_what_is_written_is_read(file):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configs_come_back_equal(path, tmp_path):
     config = read_config(path)
-    text = to_toml(to_table(config))
+    text = to_toml(config)
     again = read_config(written(tmp_path, text))
     assert again == config
-    assert to_toml(to_table(again)) == text
+    assert to_toml(again) == text
     assert hash(again) == hash(config)
 
 
@@ -127,12 +144,12 @@ def test_every_exported_setting_is_a_name_in_toml(file, tmp_path, module, key, m
         for part in key.split("."):
             value = getattr(value, part)
         assert type(value).__name__ == name
-        assert read_config(written(tmp_path, to_toml(to_table(config)))) == config
+        assert read_config(written(tmp_path, to_toml(config))) == config
 
 
 def test_strings_with_quotes_and_breaks_come_back(file, tmp_path):
     config = dataclasses.replace(read_config(file), title='a "b" \\ c\nd = [1]\té', paper="# no comment")
-    assert read_config(written(tmp_path, to_toml(to_table(config)))) == config
+    assert read_config(written(tmp_path, to_toml(config))) == config
 
 
 @pytest.mark.parametrize(
@@ -140,8 +157,9 @@ def test_strings_with_quotes_and_breaks_come_back(file, tmp_path):
     [
         ("--solver.rtol=1e-2", "solver.rtol", 1e-2),
         ("solver.rtol=1e-2", "solver.rtol", 1e-2),
-        ("--train.steps=7", "train.steps", 7),
-        ("--train.learning_rate=1", "train.learning_rate", 1.0),
+        ("--phase.train.steps=7", "phase.train.steps", 7),
+        ("--phase.0.learning_rate=1", "phase.train.learning_rate", 1.0),
+        ("--phase.train.objective.unrolled=3", "phase.train.objective.unrolled", 3),
         ("--adjoint.nan_above=inf", "adjoint.nan_above", math.inf),
         ("--map.net.features=8", "map.net.features", 8),
         ("--map.learn_penalty=true", "map.learn_penalty", True),
@@ -152,14 +170,12 @@ def test_strings_with_quotes_and_breaks_come_back(file, tmp_path):
         ("--data.noise=[0, 0.5]", "data.noise", (0, 0.5)),
         ("--data.phantoms.shape=[2, 16, 16]", "data.phantoms.shape", (2, 16, 16)),
         ("--mask.acceleration=[4, 8]", "mask.acceleration", (4, 8)),
-        ("--train.parallel=pmap", "train.parallel", "pmap"),
+        ("--run.parallel=pmap", "run.parallel", "pmap"),
     ],
 )
 def test_overrides(file, override, key, value):
     overrides = [override, "mask.center_fraction=[0.08, 0.04]"] if "[4, 8]" in override else [override]
-    found = read_config(file, overrides)
-    for part in key.split("."):
-        found = getattr(found, part)
+    found = value_at(read_config(file, overrides), key)
     assert found == value
     assert type(found) is type(value)
 
@@ -191,23 +207,23 @@ def test_an_unknown_key_is_named_with_its_close_match(file, tmp_path):
     assert str(file) in message
     assert "unknown key solver.max_step;" in message
     assert "solver.max_steps?" in message
-    message = refused(file, "--train.qqq=3")
-    assert "train.qqq" in message
+    message = refused(file, "--phase.train.qqq=3")
+    assert "phase.train.qqq" in message
     assert "learning_rate" in message
-    message = refused(written(tmp_path, TEXT + "\n[trian]\nsteps = 3\n"))
-    assert "unknown key trian" in message
-    assert "did you mean train?" in message
+    message = refused(written(tmp_path, TEXT + "\n[rum]\nema = 0.9\n"))
+    assert "unknown key rum" in message
+    assert "did you mean run?" in message
     assert "map.net.feature" in refused(file, "--map.net.feature=3")
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("train.steps=1.5", ["train.steps", "int", "1.5"]),
-        ("train.steps=true", ["train.steps", "int", "True"]),
-        ("train.steps=many", ["train.steps", "int", "'many'"]),
-        ("train.learning_rate=true", ["train.learning_rate", "float", "True"]),
-        ("train.learning_rate=fast", ["train.learning_rate", "float"]),
+        ("phase.train.steps=1.5", ["phase.train.steps", "int", "1.5"]),
+        ("phase.train.steps=true", ["phase.train.steps", "int", "True"]),
+        ("phase.train.steps=many", ["phase.train.steps", "int", "'many'"]),
+        ("phase.train.learning_rate=true", ["phase.train.learning_rate", "float", "True"]),
+        ("phase.train.learning_rate=fast", ["phase.train.learning_rate", "float"]),
         ("map.learn_penalty=1", ["map.learn_penalty", "bool", "1"]),
         ("title=7", ["title", "str", "7"]),
         ("data.slices=[1]", ["data.slices", "tuple[int, int]"]),
@@ -216,9 +232,12 @@ def test_an_unknown_key_is_named_with_its_close_match(file, tmp_path):
         ("data.slices=4", ["data.slices"]),
         ("data.noise=[0.1, true]", ["data.noise"]),
         ("data.crop_mode=zoom", ["data.crop_mode", "field_of_view", "resolution", "zoom"]),
-        ("train.parallel=threads", ["train.parallel", "shard_map", "pmap"]),
+        ("run.parallel=threads", ["run.parallel", "shard_map", "pmap"]),
         ("mask.acceleration=fast", ["mask.acceleration"]),
-        ("train=3", ["train", "table"]),
+        ("run=3", ["run", "table"]),
+        ("phase=3", ["phase", "array of tables"]),
+        ("phase.train=3", ["phase.train", "section"]),
+        ("phase.9.steps=3", ["phase.9.steps", "no '9'", "train"]),
         ("solver=Picard", ["solver", "Picard", "Anderson", "type"]),
         ("solver.type=Newton", ["solver", "Newton", "Anderson", "Picard", "Broyden"]),
         ("solver.type=Stats", ["solver"]),
@@ -229,13 +248,12 @@ def test_an_unknown_key_is_named_with_its_close_match(file, tmp_path):
         ("mask.acceleration=0.5", ["mask", "acceleration", "at least 1", "0.5"]),
         ("mask.acceleration=nan", ["mask", "acceleration"]),
         ("mask.center_fraction=1.5", ["mask", "center_fraction"]),
-        ("train.batch_size=0", ["train", "batch_size", "0"]),
-        ("train.steps=-1", ["train", "steps", "-1"]),
-        ("train.validate_every=0", ["train", "validate_every"]),
-        ("train.checkpoint_every=0", ["train", "checkpoint_every"]),
-        ("train.ema=1.5", ["train", "ema", "1.5"]),
-        ("train.learning_rate=nan", ["train", "learning_rate"]),
-        ("pretrain.batch_size=0", ["pretrain", "batch_size"]),
+        ("phase.train.batch_size=0", ["phase.train", "batch_size", "0"]),
+        ("phase.train.steps=-1", ["phase.train", "steps", "-1"]),
+        ("run.validate_every=0", ["run", "validate_every"]),
+        ("run.checkpoint_every=0", ["run", "checkpoint_every"]),
+        ("run.ema=1.5", ["run", "ema", "1.5"]),
+        ("phase.train.learning_rate=nan", ["phase.train", "learning_rate"]),
         ("data.augment.phase=-1", ["data.augment", "phase"]),
     ],
 )
@@ -243,6 +261,115 @@ def test_a_wrong_value_is_named(file, override, words):
     message = refused(file, override)
     assert str(file) in message
     assert not [word for word in words if word not in message], message
+
+
+OLD = """
+[pretrain]
+steps = 4
+noise = [0.1, 0.3]
+
+[train]
+steps = 6
+ema = 0.5
+init_from = "brain"
+
+[train.jacobian]
+weight = 2.0
+"""
+
+
+def test_the_layout_of_version_0_1_is_read(tmp_path):
+    plain = TEXT.split("[[phase]]")[0]
+    config = read_config(written(tmp_path, plain + OLD))
+    penalty = JacobianPenalty(weight=2.0)
+    assert config.phase == (
+        Phase("pretrain", Denoising((0.1, 0.3)), steps=4),
+        Phase("train", Supervised(jacobian=penalty), steps=6),
+    )
+    assert (config.run.ema, config.run.init_from) == (0.5, "brain")
+    unrolled = read_config(written(tmp_path, plain + OLD), ["pretrain.unrolled=3"])
+    assert unrolled.phase[0].objective == Supervised(unrolled=3, jacobian=penalty)
+    assert read_config(written(tmp_path, plain + "[pretrain]\nbatch_size = 2\n")).phase[0].steps == 0
+
+
+def test_overrides_of_version_0_1_set_the_phases_of_these_names(file):
+    config = read_config(
+        file, ["--train.steps=7", "--train.ema=0.5", "--pretrain.steps=3", "--train.jacobian.weight=2"]
+    )
+    assert [(phase.name, phase.steps) for phase in config.phase] == [("pretrain", 3), ("train", 7)]
+    assert config.run.ema == 0.5
+    assert config.phase[1].objective == Supervised(jacobian=JacobianPenalty(weight=2.0))
+    assert "unknown key phase.train.step" in refused(file, "--train.step=7")
+
+
+def test_a_phase_is_left_out_with_false_and_two_need_two_names(file, tmp_path):
+    assert read_config(file, ["--phase.train=false"]).phase == ()
+    assert "name of its own" in refused(written(tmp_path, TEXT + "[[phase]]\nsteps = 1\n"))
+
+
+MODULE = """
+from dataclasses import dataclass
+import jax.numpy as jnp
+
+@dataclass(frozen=True)
+class Halving:
+    max_steps: int = 9
+    rtol: float = 1e-3
+    def init(self, x):
+        return ()
+    def update(self, x, fx, step, state):
+        return (x + fx) / 2, state
+
+@dataclass
+class Mutable:
+    max_steps: int = 9
+    rtol: float = 1e-3
+    init = Halving.init
+    update = Halving.update
+
+@dataclass(frozen=True)
+class Nothing:
+    rtol: float = 1e-3
+
+def function():
+    pass
+"""
+
+
+def test_a_class_of_the_user_is_named_by_its_module(file, tmp_path):
+    (tmp_path / "own_solvers_a.py").write_text(MODULE)
+    trust = Trust((str(tmp_path),))
+    config = read_config(file, ["solver.type=own_solvers_a:Halving", "solver.max_steps=4"], trust)
+    assert type(config.solver).__name__ == "Halving"
+    assert config.solver.max_steps == 4
+    text = to_toml(config)
+    assert 'type = "own_solvers_a:Halving"' in text
+    assert read_config(written(tmp_path, text), (), trust) == config
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["subprocess:Popen", "os:system", "pathlib:Path", "own_solvers_b:Mutable", "own_solvers_b:Nothing"]
+    + [
+        "own_solvers_b:function",
+        "own_solvers_b:Missing",
+        "no_such_module:X",
+        ":",
+        "own_solvers_b:",
+        "own_solvers_b:Halving.x",
+    ],
+)
+def test_what_is_not_a_setting_is_refused(file, tmp_path, name):
+    (tmp_path / "own_solvers_b.py").write_text(MODULE)
+    with pytest.raises(ValueError, match=r"solver.type = .*(is not a Solver|cannot be imported)"):
+        read_config(file, [f"solver.type={name}"], Trust((str(tmp_path),)))
+
+
+def test_nothing_is_imported_without_permission(file, tmp_path, monkeypatch):
+    (tmp_path / "own_solvers_c.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "trust_code=True" in refused(file, "solver.type=own_solvers_c:Halving")
+    assert "own_solvers_c" not in sys.modules
 
 
 def test_malformed_overrides(file):

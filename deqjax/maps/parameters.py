@@ -1,4 +1,4 @@
-"""The parameters of a map: a network, and numbers that stay positive while they are learned."""
+"""The parameters of iteration maps: networks, and learned scalars that stay positive."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from deqjax.types import Net, Params
 
 
 def init_net(net: Net, key: jax.Array) -> Params:
-    """Make ``{"net": ...}``, the parameters of a net on complex images.
+    """Make the parameters of a net on complex images, ``{"net": ...}``.
 
     >>> import deqjax as dj
     >>> list(init_net(dj.nets.DnCNN(layers=2, features=4), jax.random.key(0)))
@@ -20,18 +20,18 @@ def apply_net(net: Net, params: Params, image: jax.Array) -> jax.Array:
     """Apply the net of a map to (batch, y, x) complex images.
 
     Raises:
-      ValueError: volumes or series, for which there is no net.
+      ValueError: the images are volumes or series, for which there is no net.
     """
     if image.ndim != 3:
         raise ValueError(
-            f"{type(net).__name__} takes images (batch, y, x), not of shape {image.shape}: give slices or frames as a "
-            "batch, or take a map with a prior of three dimensions"
+            f"{type(net).__name__} needs images (batch, y, x), and these have shape {image.shape}: pass slices or frames as "
+            "a batch, or use a map with a prior of three dimensions"
         )
     return net.apply({"params": params["net"]}, image)
 
 
 def init_positive(name: str, value: float, learn: bool) -> Params:
-    """Make ``{"log_<name>": log(value)}`` where the number is learned, else nothing.
+    """Make ``{"log_<name>": log(value)}`` if the scalar is learned, and an empty dict otherwise.
 
     Raises:
       ValueError: the value is not positive.
@@ -45,7 +45,7 @@ def init_positive(name: str, value: float, learn: bool) -> Params:
 
 
 def positive(params: Params, name: str, value: float) -> jax.Array | float:
-    """Read a number that may be learned: ``exp(params["log_<name>"])`` where it is, else the value of the setting.
+    """Return ``exp(params["log_<name>"])`` if the scalar is learned, and the value of the setting otherwise.
 
     >>> float(positive({}, "step_size", 0.5))
     0.5

@@ -1,4 +1,4 @@
-"""evaluate.py: the numbers are those of the saved model, for every kind of file that fastMRI has."""
+"""deqjax evaluate: the metrics are those of the saved model, for every kind of file that fastMRI has."""
 
 import csv
 import shlex
@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import succeed
 
-import evaluate
 from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import phantom_volume, write_phantoms, write_volume
 from deqjax.data.header import make_header
 from deqjax.metrics import nmse, ssim, vif
 from deqjax.physics import MaskedFourier
-from deqjax.training import evaluate_file
+from deqjax.run import evaluate_file
 
 SIZE = 48
 
@@ -32,7 +32,7 @@ def config(experiment):
 @pytest.fixture(scope="module")
 def model(config, tmp_path_factory):
     params = model_folders.method_of(config).init(jax.random.key(0))
-    params["net"]["conv_1"]["bias"] = jnp.array([0.2, -0.3])  # it shall do something
+    params["map"]["net"]["conv_1"]["bias"] = jnp.array([0.2, -0.3])  # it shall do something
     return model_folders.save(tmp_path_factory.mktemp("models") / "model", config, params, "card")
 
 
@@ -46,7 +46,7 @@ def evaluated(model, volumes, tmp_path_factory):
     """One evaluation of single-coil volumes that several tests look at."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
     arguments = [str(model), f"--data={volumes[0].parent}", f"--out={out}"]
-    evaluate.main(arguments)
+    succeed("evaluate", arguments)
     return out, arguments
 
 
@@ -98,7 +98,7 @@ def test_the_csv_holds_the_metrics_of_the_saved_model(evaluated, volumes, model,
 def test_the_page_holds_the_numbers_the_pictures_and_the_command(evaluated, volumes):
     out, arguments = evaluated
     page = (out / "index.html").read_text()
-    assert shlex.join(["python", "evaluate.py", arguments[0], arguments[2], arguments[1]]) in page
+    assert shlex.join(["deqjax", "evaluate", arguments[0], arguments[2], arguments[1]]) in page
     for row in read_csv(out / "volumes.csv"):
         assert row["volume"] in page
         assert f"{float(row['PSNR']):.2f}" in page
@@ -110,10 +110,10 @@ def test_the_page_holds_the_numbers_the_pictures_and_the_command(evaluated, volu
 
 def test_the_command_on_the_page_gives_the_same(evaluated, tmp_path, capsys):
     page = (evaluated[0] / "index.html").read_text()
-    start = page.index("python evaluate.py")
+    start = page.index("deqjax evaluate")
     command = shlex.split(page[start : page.index("</pre>", start)])
     again = [part if not part.startswith("--out=") else f"--out={tmp_path / 'again'}" for part in command[2:]]
-    evaluate.main(again)
+    succeed("evaluate", again)
     printed = capsys.readouterr().out
     assert f"page: {tmp_path / 'again' / 'index.html'}" in printed
     assert "mean of 2" in printed
@@ -122,7 +122,7 @@ def test_the_command_on_the_page_gives_the_same(evaluated, tmp_path, capsys):
 
 def test_overrides_change_the_mask_and_the_solver(model, volumes, tmp_path):
     overrides = ["--mask.acceleration=3", "--inference.type=Picard", "--inference.max_steps=3", "--data.slices=[1, 9]"]
-    evaluate.main([str(model), f"--data={volumes[0]}", f"--out={tmp_path / 'out'}", *overrides])
+    succeed("evaluate", [str(model), f"--data={volumes[0]}", f"--out={tmp_path / 'out'}", *overrides])
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     assert float(row["steps"]) == 3
     assert int(row["slices"]) == 4  # there are five, counted from 0
@@ -149,7 +149,7 @@ def test_a_test_file_gives_a_submission_and_no_metrics(model, config, tmp_path):
         mask=mask,
         header=make_header(kspace.shape, (32, 40)),
     )
-    evaluate.main([str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
+    succeed("evaluate", [str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     assert row["volume"] == "file1.h5"
     assert not [name for name in row if any(metric in name for metric in ("PSNR", "SSIM", "NMSE", "VIF"))]
@@ -203,7 +203,7 @@ def test_cropping_by_the_config(model, volumes):
 def test_several_coils(model, tmp_path):
     scan = phantom_volume(8, (2, SIZE, SIZE), coils=3)
     path = write_volume(tmp_path / "file3.h5", scan.kspace, scan.target)
-    evaluate.main([str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
+    succeed("evaluate", [str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     assert float(row["PSNR zero-filled"]) > 15
     volume = evaluated_file(model, path)
@@ -217,7 +217,7 @@ def test_several_coils(model, tmp_path):
 def test_one_slice_of_odd_size(model, config, tmp_path):
     scan = phantom_volume(9, (1, 45, 43))
     path = write_volume(tmp_path / "odd.h5", scan.kspace, scan.target)
-    evaluate.main([str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
+    succeed("evaluate", [str(model), f"--data={path}", f"--out={tmp_path / 'out'}"])
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     mask = config.mask((45, 43), "odd.h5")
     assert float(row["PSNR zero-filled"]) == pytest.approx(
@@ -248,9 +248,9 @@ def test_batches_do_not_matter(model, volumes):
 
 
 def test_the_run_of_a_config_is_found(model, volumes, experiment, tmp_path, monkeypatch):
-    """evaluate.py takes a config in place of a model: it is the model that its training leaves."""
+    """A config stands for the model that its training leaves."""
     monkeypatch.chdir(tmp_path)
     run = Path("runs") / "tiny"
     model_folders.save(run / "model", model_folders.load_config(model), model_folders.load(model)[1], "card")
-    evaluate.main([experiment("nowhere")[0], f"--data={volumes[0]}"])
+    succeed("evaluate", [experiment("nowhere")[0], f"--data={volumes[0]}"])
     assert (run / "evaluation" / "index.html").exists()

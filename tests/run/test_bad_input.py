@@ -1,4 +1,4 @@
-"""Bad input at the two scripts: one line that says what is wrong, an exit code, and nothing written."""
+"""Bad input of the commands: one line that says what is wrong, an exit code, and nothing is written."""
 
 import shutil
 
@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-import evaluate
-import train
 from deqjax import model_folders
+from deqjax.run.cli import main
+from commands import refusal
+
 from deqjax.data import phantom_volume, write_phantoms, write_volume
 
 
@@ -94,20 +95,13 @@ BAD = {
 }
 
 
-def refused(function, *arguments) -> str:
-    with pytest.raises(ValueError, match=r".") as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize("section", ["train", "val"])
 @pytest.mark.parametrize("kind", list(BAD))
 def test_training_on_a_bad_file(kind, section, good, experiment, tmp_path):
     make, words = BAD[kind]
     bad, out = make(tmp_path / "bad.h5"), tmp_path / "out"
     other = "val" if section == "train" else "train"
-    message = refused(train.main, experiment(out, f"--data.{section}={bad}", f"--data.{other}={good[0]}"))
+    message = refusal("train", experiment(out, f"--data.{section}={bad}", f"--data.{other}={good[0]}"))
     assert words in message
     assert str(bad) in message
     assert not out.exists()
@@ -121,7 +115,7 @@ def test_evaluating_a_bad_file(kind, model, good, tmp_path, contents):
     shutil.copy(good[0], folder / "a.h5")
     bad, before = make(folder / "bad.h5"), contents(model)
     files = bad if kind == "missing" else folder  # a good file goes before
-    message = refused(evaluate.main, [str(model), f"--data={files}", f"--out={tmp_path / 'out'}"])
+    message = refusal("evaluate", [str(model), f"--data={files}", f"--out={tmp_path / 'out'}"])
     assert (words.replace("slices 1 to 1", "slices 0 to 1")) in message
     assert str(bad) in message
     assert {path.name for path in tmp_path.iterdir()} == {"files"}
@@ -131,8 +125,9 @@ def test_evaluating_a_bad_file(kind, model, good, tmp_path, contents):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("--train.step=3", "unknown key train.step; did you mean train.steps?"),
+        ("--phase.train.step=3", "unknown key phase.train.step; did you mean phase.train.steps?"),
         ("--train.steps=many", "train.steps must be int"),
+        ("--phase.trial.steps=3", "there is no 'trial'; the names are ['pretrain', 'train']"),
         ("--mask.acceleration=0.5", "acceleration must be a number of at least 1, got 0.5"),
         ("--mask.acceleration=20", "acceleration 20 of 32 lines"),
         ("--map.net.layers=1", "layers >= 2"),
@@ -146,14 +141,14 @@ def test_evaluating_a_bad_file(kind, model, good, tmp_path, contents):
 )
 def test_a_config_that_cannot_be_trained(override, words, experiment, tmp_path):
     out = tmp_path / "out"
-    assert words in refused(train.main, experiment(out, override))
+    assert words in refusal("train", experiment(out, override))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_of_another_architecture_is_no_start(model, experiment, tmp_path):
     overrides = f"train.init_from={model}", "map.net.features=5"
-    message = refused(train.main, experiment(tmp_path / "out", *overrides))
-    assert "of another architecture" in message
+    message = refusal("train", experiment(tmp_path / "out", *overrides))
+    assert "another architecture" in message
     assert str(model) in message
     assert list(tmp_path.iterdir()) == []
 
@@ -161,7 +156,7 @@ def test_a_model_of_another_architecture_is_no_start(model, experiment, tmp_path
 def test_slices_with_and_without_coils_are_not_mixed(good, experiment, tmp_path):
     coils = write_volume(tmp_path / "coils.h5", phantom_volume(3, (2, 32, 32), coils=2).kspace)
     shutil.copy(good[0], tmp_path / "none.h5")
-    assert str(coils) in refused(train.main, experiment(tmp_path / "out", f"--data.train={tmp_path / '*.h5'}"))
+    assert str(coils) in refusal("train", experiment(tmp_path / "out", f"--data.train={tmp_path / '*.h5'}"))
     assert not (tmp_path / "out").exists()
 
 
@@ -169,14 +164,14 @@ def test_an_output_folder_that_holds_another_run(finished, experiment, tmp_path,
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     before = contents(out)
-    assert f"{out}: holds another run" in refused(train.main, experiment(out))  # the folder is part of the config
-    assert "holds another run" in refused(train.main, experiment(out, "seed=1"))
+    assert f"{out}: holds another run" in refusal("train", experiment(out))  # the folder is part of the config
+    assert "holds another run" in refusal("train", experiment(out, "seed=1"))
     assert contents(out) == before
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
     before = contents(other)
-    assert f"{other}: holds other files" in refused(train.main, experiment(other))
+    assert f"{other}: holds other files" in refusal("train", experiment(other))
     assert contents(other) == before
 
 
@@ -185,7 +180,7 @@ def test_an_evaluation_that_exists(model, good, tmp_path, contents):
     out.mkdir()
     (out / "volumes.csv").write_text("earlier")
     before = contents(out)
-    message = refused(evaluate.main, [str(model), f"--data={good[0]}", f"--out={out}"])
+    message = refusal("evaluate", [str(model), f"--data={good[0]}", f"--out={out}"])
     assert f"{out}: holds other results" in message
     assert contents(tmp_path) == before
 
@@ -195,25 +190,26 @@ def test_an_evaluation_that_exists(model, good, tmp_path, contents):
     [
         (["{model}/nothing"], "not a model folder"),
         (["{model}", "--mask.accelerations=8"], "unknown key mask.accelerations; did you mean mask.acceleration?"),
-        (["{model}", "--map.net.features=5"], "of another architecture"),
+        (["{model}", "--map.net.features=5"], "another architecture"),
         (["{model}", "--mask.acceleration=0.5"], "at least 1"),
         (["{model}", "--data.slices=[5, 9]"], "none of the slices 5 to 9"),
     ],
 )
 def test_an_evaluation_that_cannot_be(arguments, words, model, good, tmp_path):
     arguments = [argument.format(model=model) for argument in arguments]
-    message = refused(evaluate.main, [*arguments, f"--data={good[0]}", f"--out={tmp_path / 'out'}"])
+    message = refusal("evaluate", [*arguments, f"--data={good[0]}", f"--out={tmp_path / 'out'}"])
     assert words in message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_arguments_or_too_many_show_the_usage():
-    for main, arguments in ((train.main, []), (train.main, ["--out=x"]), (evaluate.main, [])):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert "python " in str(caught.value)
-    with pytest.raises(SystemExit, match="python evaluate"):
-        evaluate.main(["one", "two"])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train"], ["train", "--out=x"], ["evaluate"], ["evaluate", "one", "two"], ["no"]]
+)
+def test_wrong_use_shows_the_usage_and_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: deqjax" in capsys.readouterr().err
 
 
 def test_the_scripts_exit_with_one_line(run, experiment, model, tmp_path):

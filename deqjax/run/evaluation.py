@@ -1,0 +1,90 @@
+"""Evaluation: reconstruct files, and write a table, pictures and one page."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from deqjax.atomic_write import atomic_folder
+from deqjax.config import Config, to_toml
+from deqjax.data import write_submission
+from deqjax.reconstruct import Reconstructor
+from deqjax.report import code, comparison, convergence, html_table, metrics_table, picture, write_csv, write_page
+from deqjax.run.volumes import Volume, evaluate_file
+from deqjax.types import Params
+
+SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM zero-filled", "SSIM", "steps", "residual")
+"""The columns of the table on the terminal. The CSV file and the page have all columns."""
+
+PICTURES = 4
+"""The number of volumes of which the page shows pictures."""
+
+
+def evaluate(
+    recon: Reconstructor, params: Params, config: Config, files: Sequence[Path], out: Path, command: str
+) -> list[Volume]:
+    """Evaluate a method on files, print the table, and write everything to a folder.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      config: its data section and its mask say how the files are undersampled.
+      files: in any format of :func:`deqjax.data.open_scan`.
+      out: the folder for the results, which must not exist or be empty. It appears complete or not at all.
+      command: the command line that gives these results, for the page.
+
+    Raises:
+      ValueError: the folder holds anything, or a file cannot be read.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: holds other results; choose another --out")
+    volumes = [evaluate_file(recon, params, file, config) for file in files]
+    metrics_table([{name: v.row[name] for name in SHOWN if name in v.row} for v in volumes], config.title)
+    with atomic_folder(out) as temporary:
+        write_results(temporary, volumes, config, recon.solver.rtol, command)
+    print(f"page: {out / 'index.html'}")
+    return volumes
+
+
+def evaluate_command(
+    model: str | Path, out: str | Path, data: str | Path = "", overrides: Sequence[str] = (), trust_code: bool = False
+) -> str:
+    """Return the command line that evaluates a model.
+
+    >>> evaluate_command("brain", "results", data="files", overrides=["--mask.acceleration=8"])
+    'deqjax evaluate brain --out=results --data=files --mask.acceleration=8'
+    """
+    options = [f"--out={out}", *([f"--data={data}"] if data else []), *(["--trust-code"] if trust_code else [])]
+    return shlex.join(["deqjax", "evaluate", str(model), *options, *overrides])
+
+
+def write_results(folder: Path, volumes: Sequence[Volume], config: Config, rtol: float, command: str) -> None:
+    """Write the table, the pictures, the images of files without a target, and the page that shows them."""
+    rows = [volume.row for volume in volumes]
+    write_csv(folder / "volumes.csv", rows)
+    for volume in volumes:
+        if volume.target is None:
+            write_submission(folder / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
+    pictures = [draw(volume, folder) for volume in volumes[:PICTURES]]
+    residuals = {volume.name: volume.stats.residuals for volume in volumes[:PICTURES]}
+    convergence(folder / "convergence.png", residuals, rtol)
+    page = [
+        ("Volumes", [html_table(rows), "Metrics of the magnitude of each volume, and their mean over the volumes."]),
+        ("Pictures", [picture(path, path.stem) for path in pictures]),
+        ("Convergence", [picture(folder / "convergence.png", "relative residual of each slice over evaluations of f")]),
+        ("How to reproduce this page", [code(command), code(to_toml(config))]),
+    ]
+    write_page(folder / "index.html", config.title, page)
+
+
+def draw(volume: Volume, folder: Path) -> Path:
+    """Draw the middle slice of a volume: target, zero-filled image, reconstruction, and their errors."""
+    middle = len(volume.image) // 2
+    columns = {"zero-filled": volume.zero_filled[middle], "reconstruction": volume.image[middle]}
+    captions = {}
+    if volume.target is not None:
+        columns = {"target": volume.target[middle]} | columns
+        for name, key in (("zero-filled", "PSNR zero-filled"), ("reconstruction", "PSNR")):
+            captions[name] = f"{volume.row[key]:.2f} dB (volume)"
+    path = folder / f"{Path(volume.name).stem}.png"
+    comparison(path, columns, target_name="target" if volume.target is not None else "zero-filled", captions=captions)
+    return path

@@ -1,0 +1,156 @@
+"""An experiment: everything that training needs, made once from a config and never read from it again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from deqjax import model_folders
+from deqjax.config import Config, Phase, RunSettings, to_toml
+from deqjax.data import Batch, Slices, batch_at
+from deqjax.nets import certify, norm_bounds
+from deqjax.objectives import Acquisition, Problem
+from deqjax.reconstruct import Reconstructor
+from deqjax.run.data_files import check_slices, training_files, validation_files
+from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.volumes import make_validation
+from deqjax.training import make_optimizer
+from deqjax.types import ObjectiveFunction, Params
+
+
+@dataclass(frozen=True)
+class TrainingPhase:
+    """One phase of training.
+
+    Attributes:
+      name: for messages.
+      steps: number of steps.
+      objective: the function that is minimised.
+      optimizer: from optax.
+      batch: makes the batch of a step, counted over all phases. It is a pure function, so that a run resumes exactly.
+    """
+
+    name: str
+    steps: int
+    objective: ObjectiveFunction
+    optimizer: optax.GradientTransformation
+    batch: Callable[[int], Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What :func:`deqjax.run.fit` trains: a reconstruction method, a registration network, or anything else.
+
+    Attributes:
+      config: the text of the config with all its defaults.
+      out: the folder that the config asks for, or nothing.
+      seed: seed of all random numbers.
+      settings: what all phases share.
+      phases: the phases in their order.
+      params: the parameters of the method at the start.
+      loss_params: the parameters of the loss at the start.
+      check: reads the data once, so that a bad file is reported before anything is written.
+      exported: turns the averaged parameters into those that are validated and saved.
+      validate: computes the metrics of the validation; the first one is the score of a checkpoint, larger is better.
+      card: writes the model card, from the command, the parameters and the metrics of the last validation.
+      evaluate: evaluates a model folder and writes the results to a folder.
+    """
+
+    config: str
+    out: str
+    seed: int
+    settings: RunSettings
+    phases: tuple[TrainingPhase, ...]
+    params: Params
+    loss_params: Params
+    check: Callable[[], None]
+    exported: Callable[[Params], Params]
+    validate: Callable[[Params], dict[str, float]]
+    card: Callable[[str, Params, dict[str, float]], str]
+    evaluate: Callable[[Path, Path], Any]
+
+
+def reconstruction_experiment(config: Config) -> Experiment:
+    """Make the experiment of a reconstruction config.
+
+    Raises:
+      ValueError: a file is missing or cannot be read, or the parts of the config do not fit together.
+    """
+    recon = model_folders.method_of(config)
+    inference = model_folders.inference_method(config)
+    data, bound = config.data, config.run.spectral_bound
+    training = Slices(training_files(config), data.slices, data.crop, data.crop_mode)
+    held_out = Slices(validation_files(config), data.slices, data.crop, data.crop_mode)
+    problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction))
+    psnr = make_validation(config, held_out)
+
+    def training_phase(phase: Phase) -> TrainingPhase:
+        def batch(step: int) -> Batch:
+            return batch_at(training, config.mask, phase.batch_size, data.augment, config.seed, step)
+
+        return TrainingPhase(phase.name, phase.steps, phase.objective.bind(problem), optimizer_of(phase), batch)
+
+    def exported(params: Params) -> Params:
+        return params | {"map": certify(params["map"], bound)} if bound else params
+
+    def evaluate_model(folder: Path, out: Path) -> None:
+        params = model_folders.load_params(folder, inference)
+        evaluate(inference, params, config, validation_files(config), out, evaluate_command(folder, out))
+
+    return Experiment(
+        config=to_toml(config),
+        out=config.out,
+        seed=config.seed,
+        settings=config.run,
+        phases=tuple(training_phase(phase) for phase in config.phase if phase.steps),
+        params=starting_params(config, recon),
+        loss_params=config.loss.init(),
+        check=lambda: check_slices(training),
+        exported=exported,
+        validate=lambda params: {"validation_psnr": psnr(inference, params)},
+        card=lambda command, params, metrics: reconstruction_card(config, command, params, metrics),
+        evaluate=evaluate_model,
+    )
+
+
+def optimizer_of(phase: Phase) -> optax.GradientTransformation:
+    """Make the optimizer of a phase."""
+    return make_optimizer(
+        steps=phase.steps,
+        learning_rate=phase.learning_rate,
+        final_learning_rate=phase.final_learning_rate,
+        warmup_steps=phase.warmup_steps,
+        clip_norm=phase.clip_norm,
+    )
+
+
+def starting_params(config: Config, recon: Reconstructor) -> Params:
+    """Make fresh parameters, or read those of ``run.init_from``. Parts that the model does not have stay fresh."""
+    fresh = recon.init(jax.random.key(config.seed))
+    if not config.run.init_from:
+        return fresh
+    given = model_folders.load_config(config.run.init_from)
+    missing = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
+    return fresh | model_folders.load_params(config.run.init_from, replace(recon, **missing))
+
+
+def reconstruction_card(config: Config, command: str, params: Params, metrics: dict[str, float]) -> str:
+    """Write the card of a reconstruction model."""
+    data = config.data.train or "the simulated brains of the package"
+    norms = norm_bounds(params["map"]).values()  # a classical map has none
+    largest = f"; largest norm of a convolution of the map {max(norms):.3f}" if norms else ""
+    return f"""# {config.title}
+
+* Paper: {config.paper or "none"}
+* Data: trained on {data}, validated on {config.data.val or "other simulated brains"}
+* Command: `{command}`, seed {config.seed}
+* Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}{largest}
+* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results for
+  every volume are in ../evaluation
+* Limits: trained at the acceleration, noise and anatomy of its config, which is the file config.toml in this folder.
+  Read the Stats of every reconstruction.
+"""

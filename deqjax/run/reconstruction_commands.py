@@ -1,0 +1,171 @@
+"""The commands of reconstruction: train, evaluate, info, models, configs, masks."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from deqjax import masks, model_folders
+from deqjax.atomic_write import atomic_file
+from deqjax.config import Trust, build, override, read_table
+from deqjax.data import describe, list_files, open_scan
+from deqjax.masks import realised_acceleration
+from deqjax.run.configs import find_config, run_folder, shipped_configs
+from deqjax.run.data_files import validation_files
+from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.training_run import train
+from deqjax.types import Mask
+
+OVERRIDES = "Any key of the config can be changed: --section.key=value."
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands of reconstruction."""
+    command = add_command(
+        commands,
+        "train",
+        train_config,
+        "train an experiment, and evaluate the model",
+        f"""
+        Train the experiment of a config, and leave in its folder the resolved config, checkpoints, a log, the model and
+        its evaluation. Run the same command again to resume a run that was stopped. {OVERRIDES}
+
+        examples:
+          deqjax train quickstart
+          deqjax train my.toml --data.train=FOLDER --data.val=FOLDER --out=runs/mine
+          deqjax train brain_small --phase.train.steps=500 --map.net.features=24
+        """,
+        takes_overrides=True,
+    )
+    command.add_argument("config", help="a TOML file, or the name of a config that comes with deqjax (deqjax configs)")
+    command.add_argument("--out", metavar="FOLDER", help="folder of the run, by default runs/NAME")
+
+    command = add_command(
+        commands,
+        "evaluate",
+        evaluate_model,
+        "evaluate a model on files: table, CSV, pictures and a page",
+        f"""
+        Reconstruct files with a model and write a table, a CSV file, pictures and one HTML page. {OVERRIDES}
+
+        examples:
+          deqjax evaluate brain-small --data='val/*.h5' --out=results
+          deqjax evaluate runs/mine/model --mask.acceleration=8 --inference.max_steps=200
+        """,
+        takes_overrides=True,
+    )
+    command.add_argument("model", help="the name of a model (deqjax models), a model folder, or the config of a run")
+    command.add_argument("--data", default="", metavar="FILES", help="a file, a folder or a glob pattern")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder for the results")
+    command.add_argument(
+        "--trust-code", action="store_true", help="let the config of the model import classes named module:Class"
+    )
+
+    command = add_command(
+        commands,
+        "info",
+        show_files,
+        "show what files hold",
+        """
+        Print one line for each file: its format, its size, its coils and how it is sampled.
+
+        example:
+          deqjax info meas.h5
+        """,
+    )
+    command.add_argument("files", nargs="+", metavar="FILE", help="files, folders or glob patterns")
+
+    add_command(commands, "models", list_models, "list the models that come with deqjax")
+    add_command(commands, "configs", list_configs, "list the configs that come with deqjax")
+
+    command = add_command(
+        commands,
+        "masks",
+        show_masks,
+        "list the sampling masks, or make one",
+        """
+        List the sampling masks with their realised acceleration, or make one and save it. The fields of a mask are set
+        with --mask.key=value.
+
+        examples:
+          deqjax masks
+          deqjax masks PoissonDisc --shape 320 320 --mask.acceleration=8 --out=mask.npy
+        """,
+        takes_overrides=True,
+    )
+    command.add_argument("name", nargs="?", help="the type of a mask")
+    command.add_argument("--shape", nargs="+", type=int, default=[320, 320], metavar="N", help="([t,] y, x)")
+    command.add_argument("--seed", default="0", help="an integer or a file name")
+    command.add_argument("--out", type=Path, metavar="FILE.npy", help="where the mask is saved")
+
+
+def add_command(
+    commands: argparse._SubParsersAction, name: str, run, summary: str, text: str = "", takes_overrides: bool = False
+) -> argparse.ArgumentParser:
+    """Add one command: its name, its function of the parsed arguments, a summary, and a description with examples."""
+    lines = text.splitlines()
+    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    description = "\n".join(line[indent:] for line in lines).strip() or f"{summary[0].upper()}{summary[1:]}."
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run, parser=command, takes_overrides=takes_overrides)
+    return command
+
+
+def train_config(args: argparse.Namespace) -> None:
+    """Train the experiment of a config."""
+    train(args.config, [*args.overrides, *([f"out={args.out}"] if args.out else [])], args.command_line)
+
+
+def evaluate_model(args: argparse.Namespace) -> None:
+    """Evaluate a model on files."""
+    model: str | Path = args.model
+    if str(model).endswith(".toml"):
+        path = find_config(model)
+        model = run_folder(path, read_table(path).get("out", "")) / "model"
+    recon, params = model_folders.load(model, args.overrides, trust_code=args.trust_code)
+    trust = Trust((str(Path.cwd()),)) if args.trust_code else None
+    config = model_folders.load_config(model, args.overrides, trust=trust)
+    folder = Path("runs") / model if model in model_folders.models() else Path(model).parent
+    out = args.out or folder / "evaluation"
+    files = list_files(args.data) if args.data else validation_files(config)
+    command = evaluate_command(model, out, args.data, args.overrides, args.trust_code)
+    evaluate(recon, params, config, files, out, command)
+
+
+def show_files(args: argparse.Namespace) -> None:
+    """Print what files hold."""
+    for pattern in args.files:
+        for file in list_files(pattern):
+            print(describe(open_scan(file)))
+
+
+def list_models(_: argparse.Namespace) -> None:
+    """Print the names of the models."""
+    print("\n".join(model_folders.models()))
+
+
+def list_configs(_: argparse.Namespace) -> None:
+    """Print the names of the configs."""
+    print("\n".join(shipped_configs()))
+
+
+def show_masks(args: argparse.Namespace) -> None:
+    """Print the masks with their realised acceleration, or make one and save it."""
+    seed = int(args.seed) if args.seed.isdecimal() else args.seed
+    if args.name is None:
+        print("\n".join(name for name in masks.__all__ if isinstance(getattr(masks, name), type)))
+        return
+    table = {"mask": {"type": args.name}}
+    for text in args.overrides:
+        override(table, text)
+    mask = build(Mask, table["mask"], "deqjax masks")(tuple(args.shape), seed)
+    print(f"{args.name}: shape {mask.shape}, realised acceleration {realised_acceleration(mask):.2f}")
+    if args.out is not None:
+        with atomic_file(args.out, overwrite=False) as temporary, temporary.open("wb") as file:
+            np.save(file, mask)

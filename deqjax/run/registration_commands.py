@@ -1,0 +1,5 @@
+"""The commands of registration."""
+
+
+def add_commands(commands) -> None:
+    """Add the commands of registration."""

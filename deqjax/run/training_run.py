@@ -1,0 +1,34 @@
+"""Training: from a config file to a run with its model and its evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deqjax import model_folders
+from deqjax.run.configs import find_config, read_experiment, run_folder
+from deqjax.run.fitting import fit
+from deqjax.run.folder import Run
+
+
+def train(name: str | Path, overrides: Sequence[str], command: str) -> Run:
+    """Run an experiment to its end, from wherever it stands, and leave its model and its evaluation in the run folder.
+
+    Args:
+      name: a config file, or the name of a config of the package.
+      overrides: changes of the config, ``["--seed=1"]``.
+      command: the command line, for the model card.
+
+    Raises:
+      ValueError: the config, the data or the folder is wrong. Nothing has been written then.
+    """
+    path = find_config(name)
+    experiment = read_experiment(path, overrides)
+    run = Run(run_folder(path, experiment.out), experiment.config)
+    fitted = fit(experiment, run)
+    if not run.model.exists():
+        metrics = fitted.validation or experiment.validate(fitted.params)  # a run may be killed after its last step
+        card = experiment.card(command, fitted.params, metrics)
+        model_folders.write_folder(run.model, experiment.config, fitted.params, card)
+    run.draw_training_curve()
+    if not run.evaluation.exists():
+        experiment.evaluate(run.model, run.evaluation)
+    return run
