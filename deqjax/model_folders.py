@@ -11,7 +11,7 @@ import numpy as np
 
 from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, read_config
-from deqjax.data.npz_archive import DAMAGE
+from deqjax.data.formats.npz import ARCHIVE_ERRORS
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
@@ -103,7 +103,7 @@ def load_params(name: str | Path, recon: Reconstructor) -> Params:
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-    except (*DAMAGE, TypeError) as error:
+    except (*ARCHIVE_ERRORS, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
     params = parameter_shapes(recon)
     expected = {name: leaf.shape for name, leaf in _flatten(params).items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import Augment, birdcage_maps, phantom_volume
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 
 SINGLE = phantom_volume(0, (1, 24, 17)).kspace[0]
 MULTI = phantom_volume(0, (1, 24, 17), coils=3).kspace[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import Scan, phantom_volume, read_bart, read_cfl, write_bart, write_cfl
-from deqjax.data.fourier import ifft2c
+from deqjax.data.fourier_numpy import ifft2c
 
 
 def noise(*shape, seed=0):

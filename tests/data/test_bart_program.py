@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import open_scan, read_cfl, write_bart
-from deqjax.data.fourier import ifft2c
+from deqjax.data.fourier_numpy import ifft2c
 
 pytestmark = pytest.mark.skipif(shutil.which("bart") is None, reason="the program bart is not installed")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from deqjax.data import crop_image, list_files, read_slice, read_volume, write_volume
-from deqjax.data.fourier import ifft2c
-from deqjax.data.header import make_header, parse_header
+from deqjax.data.formats.fastmri_header import make_header, parse_header
+from deqjax.data.fourier_numpy import ifft2c
 
 REAL = Path(os.environ.get("DEQJAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from deqjax.data.finite import check_finite, check_read
+from deqjax.data.finite_checks import check_finite_read, check_finite_write
 
 
 def test_what_is_finite_passes():
-    check_finite("a", "x", np.array([1 + 1j, 0]))
-    check_read("a", "x", np.array([1 + 1j, 0]), 0, 1)
+    check_finite_write("a", "x", np.array([1 + 1j, 0]))
+    check_finite_read("a", "x", np.array([1 + 1j, 0]), 0, 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, np.nan * 1j])
 def test_what_is_not_names_the_file(bad):
     with pytest.raises(ValueError, match=r"a: not written, there is NaN or infinity in x of shape \(2,\)"):
-        check_finite("a", "x", np.array([1, bad]))
+        check_finite_write("a", "x", np.array([1, bad]))
     with pytest.raises(ValueError, match="a: NaN or infinity in x of slices 3 to 4; leave these slices out"):
-        check_read("a", "x", np.array([1, bad]), 3, 4)
+        check_finite_read("a", "x", np.array([1, bad]), 3, 4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import crop_field_of_view, crop_image, crop_kspace, lower_resolution
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 
 
 def noise(*shape):

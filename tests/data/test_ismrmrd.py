@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from deqjax.data import describe, phantom_volume, read_ismrmrd, read_noise, write_ismrmrd
-from deqjax.data.fourier import ifft1c, ifft2c
-from deqjax.data.ismrmrd import ismrmrd_shape
-from deqjax.data.ismrmrd_header import make_xml
-from deqjax.data.ismrmrd_layout import ACQUISITION, CALIBRATION, NOISE, REVERSE
+from deqjax.data.formats.ismrmrd import ismrmrd_shape
+from deqjax.data.formats.ismrmrd_acquisitions import ACQUISITION, CALIBRATION, NOISE, REVERSE
+from deqjax.data.formats.ismrmrd_header import make_xml
+from deqjax.data.fourier_numpy import ifft1c, ifft2c
 
 
 def noise(*shape, seed=0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deqjax.data.ismrmrd_header import make_xml, parse_encodings
+from deqjax.data.formats.ismrmrd_header import make_xml, parse_encodings
 
 XML = make_xml((512, 208, 1), (256, 192, 1), (0.8, 1.0, 5.0))
 

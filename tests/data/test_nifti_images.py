@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deqjax.data import read_nifti, write_nifti
-from deqjax.data.fourier import ifft2c
-from deqjax.data.nifti import nifti_shape
+from deqjax.data.formats.nifti import nifti_shape
+from deqjax.data.fourier_numpy import ifft2c
 
 nibabel = pytest.importorskip("nibabel")
 IMAGE = (np.arange(3 * 7 * 6).reshape(3, 7, 6) * np.exp(0.1j * np.arange(6))).astype(np.complex64)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import read_npz, write_npz
-from deqjax.data.npz import npz_shape
+from deqjax.data.formats.npz import npz_shape
 
 KSPACE = (np.arange(3 * 2 * 7 * 6).reshape(3, 2, 7, 6) * (1 + 2j)).astype(np.complex64)
 ONE = KSPACE[:, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import birdcage_maps, phantom_image, phantom_volume, read_volume, write_phantoms
-from deqjax.data.fourier import ifft2c
+from deqjax.data.fourier_numpy import ifft2c
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 65, 47), (2, 48, 80)])

@@ -1,4 +1,4 @@
-"""Writing Cartesian k-space, and noise, as an ISMRMRD file."""
+"""Writing Cartesian k-space and noise measurements as an ISMRMRD file."""
 
 from pathlib import Path
 
@@ -6,9 +6,15 @@ import h5py
 import numpy as np
 
 from deqjax.atomic_write import atomic_file
-from deqjax.data.finite import check_finite
-from deqjax.data.ismrmrd_header import make_xml
-from deqjax.data.ismrmrd_layout import ACQUISITION, FIRST_IN_SLICE, LAST_IN_MEASUREMENT, LAST_IN_SLICE, NOISE
+from deqjax.data.finite_checks import check_finite_write
+from deqjax.data.formats.ismrmrd_acquisitions import (
+    ACQUISITION,
+    FIRST_IN_SLICE,
+    LAST_IN_MEASUREMENT,
+    LAST_IN_SLICE,
+    NOISE,
+)
+from deqjax.data.formats.ismrmrd_header import make_xml
 
 
 def write_ismrmrd(
@@ -21,13 +27,25 @@ def write_ismrmrd(
     noise: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write Cartesian k-space, one acquisition for every line that was sampled, and return the path.
+    """Write Cartesian k-space as an ISMRMRD file, with one acquisition for every line that was sampled.
 
-    kspace (slice, y, x) or (slice, coil, y, x), kept as complex64, y the readout; mask (1, x), or (slice, 1, x), with
-    what was sampled, all by default; voxel_size in mm along (slice, y, x); crop (y, x) the size of ``reconSpace``, all
-    by default; noise (coil, sample) is written first, as a noise measurement. The file appears when it is whole.
-    Raises ValueError for another shape, a size above 65535, a mask of points instead of lines, values that are not
-    finite, and for a file that exists, unless ``overwrite``.
+    The file appears under its name when it is complete.
+
+    Args:
+      path: the file.
+      kspace: (slice, y, x) or (slice, coil, y, x), stored as complex64; y is the readout.
+      mask: the sampled lines, (1, x) or (slice, 1, x); by default all lines.
+      voxel_size: mm along (slice, y, x).
+      crop: the size (y, x) of ``reconSpace``; by default that of k-space.
+      noise: (coil, sample), written as the first acquisition, a noise measurement.
+      overwrite: whether an existing file may be replaced.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: another shape, a size above 65535, a mask of points instead of lines, values that are not finite, or a
+        file that exists.
 
     Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017.
 
@@ -44,11 +62,12 @@ def write_ismrmrd(
     slices, coils, rows, columns = kspace.shape
     if noise is not None and (noise.ndim != 2 or noise.shape[0] != coils or noise.shape[1] > 65535):
         raise ValueError(
-            f"noise must be (coil, sample) with {coils} coils and at most 65535 samples; got {noise.shape}"
+            f"noise must be (coil, sample) with {coils} coils, as kspace {kspace.shape} has, and at most 65535 "
+            f"samples; got shape {noise.shape}"
         )
-    lines = _lines(mask, slices, columns)
-    check_finite(path, "kspace", kspace)
-    # every readout: samples (coil, sample), flags, slice, line
+    lines = _sampled_lines(mask, slices, columns)
+    check_finite_write(path, "kspace", kspace)
+    # each readout: samples (coil, sample), flags, slice, line
     readouts = [] if noise is None else [(noise, 1 << (NOISE - 1), 0, 0)]
     for number, sampled in enumerate(lines):
         for line in map(int, sampled):
@@ -56,7 +75,7 @@ def write_ismrmrd(
             readouts.append((kspace[number, :, :, line], int(flags), number, line))
     written = np.zeros(len(readouts), ACQUISITION)
     for i, readout in enumerate(readouts):
-        _fill(written, i, *readout)
+        _fill_acquisition(written, i, *readout)
     written["head"]["position"][:, 2] = written["head"]["idx"]["slice"] * voxel_size[0]
     written["head"]["flags"][-1] |= np.uint64(1 << (LAST_IN_MEASUREMENT - 1))
     size = crop or (rows, columns)
@@ -67,21 +86,22 @@ def write_ismrmrd(
     return Path(path)
 
 
-def _lines(mask: np.ndarray | None, slices: int, columns: int) -> list[np.ndarray]:
-    """Numbers of the sampled lines of every slice."""
+def _sampled_lines(mask: np.ndarray | None, slices: int, columns: int) -> list[np.ndarray]:
+    """Return the numbers of the sampled lines of every slice."""
     mask = np.ones((1, columns)) if mask is None else np.asarray(mask)
     if mask.shape not in ((1, columns), (slices, 1, columns)):
         raise ValueError(
-            f"mask has shape {mask.shape}; lines are written, so it must be (1, {columns}) or ({slices}, 1, {columns})"
+            f"mask has shape {mask.shape}; lines are written, so it must be (1, x) or (slice, 1, x), here "
+            f"(1, {columns}) or ({slices}, 1, {columns})"
         )
     lines = [np.flatnonzero(row) for row in np.broadcast_to(mask, (slices, 1, columns))[:, 0]]
     if not all(map(len, lines)):
-        raise ValueError("mask leaves a slice without any line; leave that slice out")
+        raise ValueError("mask leaves a slice without any line; leave that slice out of kspace")
     return lines
 
 
-def _fill(written: np.ndarray, i: int, samples: np.ndarray, flags: int, number: int, line: int) -> None:
-    """Fill in acquisition ``i``: samples (coil, sample) of one line of slice ``number``."""
+def _fill_acquisition(written: np.ndarray, i: int, samples: np.ndarray, flags: int, number: int, line: int) -> None:
+    """Fill in acquisition ``i`` with the samples (coil, sample) of one line of the slice ``number``."""
     head = written["head"][i]
     head["version"], head["flags"], head["scan_counter"], head["sample_time_us"] = 1, flags, i, 1
     head["active_channels"] = head["available_channels"] = samples.shape[0]

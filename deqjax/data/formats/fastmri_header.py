@@ -1,4 +1,4 @@
-"""The ISMRMRD header of a fastMRI file: the two sizes that it is read for, and a minimal one to write."""
+"""The ISMRMRD header in a fastMRI file: reading the two sizes that are used, and writing a minimal header."""
 
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
@@ -7,24 +7,30 @@ NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
 
 class Geometry(NamedTuple):
-    """What the header says about the size of the image and the sampled part of k-space."""
+    """The size of the image and the acquired part of k-space, as given by the header."""
 
     crop: tuple[int, int]
     """Size (y, x) of the image that the scanner makes."""
 
     padding: tuple[int, int]
-    """Columns ``left <= x < right`` were acquired; outside them k-space is zero."""
+    """The columns ``left <= x < right`` were acquired; k-space is zero outside them."""
 
 
 def parse_header(header: str | bytes) -> Geometry:
-    """Read crop and padding from the XML of ``ismrmrd_header``.
+    """Read the crop and the padding from the XML of ``ismrmrd_header``.
 
-    ``crop = reconSpace.matrixSize (x, y)``, where the header's x is the readout, our y axis;
+    ``crop = reconSpace.matrixSize (x, y)``, where x of the header is the readout, which is our y axis;
     ``left = encodedSpace.matrixSize.y // 2 - center`` and ``right = left + maximum + 1`` with the limits of
-    ``kspace_encoding_step_1``; in samples. Raises ValueError for text that is not XML, or lacks one of these.
+    ``kspace_encoding_step_1``. All of them count samples.
 
-    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017; read as in
-    ``SliceDataset`` of fastMRI (``fastmri/data/mri_data.py``).
+    Args:
+      header: the text of the header.
+
+    Raises:
+      ValueError: the text is not XML, or one of these numbers is absent.
+
+    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017; the formulas are
+    those of ``SliceDataset`` in ``fastmri/data/mri_data.py``.
 
     >>> parse_header(make_header((640, 368), (320, 320)))
     Geometry(crop=(320, 320), padding=(0, 368))
@@ -35,13 +41,13 @@ def parse_header(header: str | bytes) -> Geometry:
         raise ValueError(f"ismrmrd_header is not XML ({error})") from error
     encoded, recon = "encodedSpace/matrixSize/", "reconSpace/matrixSize/"
     limits = "encodingLimits/kspace_encoding_step_1/"
-    left = _number(root, encoded + "y") // 2 - _number(root, limits + "center")
-    crop = (_number(root, recon + "x"), _number(root, recon + "y"))
-    return Geometry(crop, (max(left, 0), left + _number(root, limits + "maximum") + 1))
+    left = _integer(root, encoded + "y") // 2 - _integer(root, limits + "center")
+    crop = (_integer(root, recon + "x"), _integer(root, recon + "y"))
+    return Geometry(crop, (max(left, 0), left + _integer(root, limits + "maximum") + 1))
 
 
-def _number(root: ElementTree.Element, path: str) -> int:
-    """The integer at a path below ``encoding``."""
+def _integer(root: ElementTree.Element, path: str) -> int:
+    """Return the integer at a path below ``encoding``."""
     element = root.find("/".join(f"{{{NAMESPACE}}}{tag}" for tag in ("encoding", *path.split("/"))))
     text = None if element is None else element.text
     try:
@@ -52,9 +58,11 @@ def _number(root: ElementTree.Element, path: str) -> int:
 
 
 def make_header(kspace_shape: tuple[int, ...], crop: tuple[int, int]) -> str:
-    """Write the XML that `parse_header` reads, for a fully acquired k-space (..., y, x) and an image size (y, x).
+    """Write the XML that `parse_header` reads, for a k-space that was acquired completely.
 
-    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017.
+    Args:
+      kspace_shape: (..., y, x).
+      crop: size (y, x) of the image.
 
     >>> make_header((640, 368), (320, 320))[:60]
     '<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.'

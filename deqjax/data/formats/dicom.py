@@ -1,4 +1,4 @@
-"""Magnitude images out as a DICOM series."""
+"""Writing magnitude images as a DICOM series."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from deqjax.atomic_write import atomic_folder
-from deqjax.data.finite import check_finite
+from deqjax.data.finite_checks import check_finite_write
 
 
 def write_dicom(
@@ -15,17 +15,29 @@ def write_dicom(
     voxel_size: tuple[float, float, float],
     description: str = "deqjax reconstruction",
 ) -> list[Path]:
-    """Write real images (slice, y, x), or (y, x), as a series of MR images in a new folder, and return the paths.
+    """Write real images as a series of DICOM MR images in a new folder, which appears when it is complete.
 
-    voxel_size in mm along (slice, y, x). Pixels are 16 bit, ``stored = round((value - intercept) / slope)``, and
-    ``value = slope stored + intercept`` is right to half a ``slope = (max - min) / 65535``; the slope, with
-    ``min = 0`` unless there are negative values, is that of the whole series. The images are DERIVED and SECONDARY,
-    axial by convention, since nothing is known of how the patient lay. Study, series and image have new UIDs, names
-    and dates are empty, and nothing says who the patient is. The folder appears when it is whole.
+    Pixels have 16 bits, ``stored = round((value - intercept) / slope)``. The reverse ``value = slope stored +
+    intercept`` is accurate to half a ``slope = (max - min) / 65535``. Slope and intercept are those of the whole
+    series, and min is 0 unless there are negative values.
 
-    Raises ValueError for another rank, complex images, more than 65535 rows or columns, sizes that are not positive,
-    a description that DICOM does not allow, values that are not finite, and for a folder that holds anything;
-    ModuleNotFoundError without pydicom.
+    The images are marked DERIVED and SECONDARY. Their orientation is axial by convention, because the position of the
+    patient is not known here. Study, series and images get new UIDs. The names, the identifiers and the dates of the
+    patient are empty.
+
+    Args:
+      folder: a folder that does not exist yet, or is empty.
+      image: (slice, y, x) or (y, x), real.
+      voxel_size: mm along (slice, y, x).
+      description: the description of the series.
+
+    Returns:
+      The paths of the files.
+
+    Raises:
+      ModuleNotFoundError: pydicom is not installed.
+      ValueError: another rank, complex images, more than 65535 rows or columns, sizes that are not positive, a
+        description that DICOM does not allow, values that are not finite, or a folder that holds anything.
 
     Source: NEMA PS3 / ISO 12052, "Digital Imaging and Communications in Medicine", PS3.3 sections A.4 and C.8.3.1.
 
@@ -34,7 +46,7 @@ def write_dicom(
     >>> [path.name for path in paths]
     ['0001.dcm', '0002.dcm']
     """
-    pydicom, folder = _pydicom(), Path(folder)
+    pydicom, folder = _import_pydicom(), Path(folder)
     if image.ndim not in (2, 3) or np.iscomplexobj(image) or image.size == 0 or max(image.shape) > 65535:
         raise ValueError(
             f"image must be real with axes (slice, y, x) or (y, x), of 1 to 65535 each; got shape {image.shape}, type "
@@ -43,24 +55,26 @@ def write_dicom(
     if len(voxel_size) != 3 or not all(0 < mm < np.inf for mm in voxel_size):
         raise ValueError(f"voxel_size must be three positive millimetres along (slice, y, x); got {voxel_size}")
     if len(description) > 64 or "\\" in description:
-        raise ValueError(f"description has {len(description)} characters, DICOM allows 64, none of them a backslash")
-    check_finite(folder, "the image", image)
+        raise ValueError(
+            f"description has {len(description)} characters; DICOM allows at most 64, none of them a backslash"
+        )
+    check_finite_write(folder, "the image", image)
     image = np.asarray(image, np.float64).reshape(-1, *image.shape[-2:])
     slope, intercept = _decimal((image.max() - min(image.min(), 0)) / 65535 or 1.0), _decimal(min(image.min(), 0))
     stored = np.clip(np.rint((image - float(intercept)) / float(slope)), 0, 65535).astype("<u2")
     uids = {name: pydicom.uid.generate_uid(prefix=None) for name in ("Study", "Series", "Frame")}
     with atomic_folder(folder) as temporary:
         for number, pixels in enumerate(stored):
-            data = _slice(pydicom, pixels, number, voxel_size, uids)
+            data = _mr_image(pydicom, pixels, number, voxel_size, uids)
             data.SeriesDescription, data.RescaleSlope, data.RescaleIntercept = description, slope, intercept
             data.save_as(temporary / f"{number + 1:04}.dcm", enforce_file_format=True)
     return sorted(folder.iterdir())
 
 
-def _slice(
+def _mr_image(
     pydicom: Any, pixels: np.ndarray, number: int, voxel_size: tuple[float, float, float], uids: dict[str, str]
 ) -> Any:
-    """One MR image, without a description and a scale."""
+    """Make the data set of one MR image, without the description and the rescaling of the series."""
     thickness, y, x = voxel_size
     data = pydicom.Dataset()
     data.file_meta = pydicom.dataset.FileMetaDataset()
@@ -93,13 +107,15 @@ def _slice(
 
 
 def _decimal(value: float) -> str:
-    """A number in at most 16 characters, as DICOM's decimal strings are."""
+    """Format a number as a DICOM decimal string, which has at most 16 characters."""
     return f"{value:.8e}" if len(f"{value:.10g}") > 16 else f"{value:.10g}"
 
 
-def _pydicom() -> Any:
+def _import_pydicom() -> Any:
     try:
         import pydicom
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("DICOM files need pydicom: pip install 'deqjax[formats]', or pydicom") from error
+        raise ModuleNotFoundError(
+            "DICOM files need pydicom: pip install 'deqjax[formats]', or pip install pydicom"
+        ) from error
     return pydicom

@@ -1,4 +1,4 @@
-"""HDF5 files that are opened with a clear error."""
+"""Opening HDF5 files, with an error that names the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,10 @@ import h5py
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file to read; every failure while it is open is a ValueError that names the file.
+    """Open an HDF5 file for reading.
+
+    Raises:
+      ValueError: the file is missing, or h5py fails while the file is open; the message names the file.
 
     >>> with open_hdf5("absent.h5"):
     ...     pass
@@ -21,5 +24,5 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, TypeError) as error:  # TypeError: a type of numbers that NumPy has not
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # TypeError: a number type that NumPy does not have
         raise ValueError(f"{path}: truncated, or not an HDF5 file ({error}); copy or download it again") from error

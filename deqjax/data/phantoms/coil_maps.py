@@ -1,16 +1,26 @@
-"""Sensitivities of a ring of receive coils."""
+"""Coil sensitivities of a ring of receive coils."""
 
 import numpy as np
 
 
 def birdcage_maps(coils: int, shape: tuple[int, int], radius: float = 1.6) -> np.ndarray:
-    """Smooth complex maps (coil, y, x) of coils on a ring around the image, ``sum_c |s_c|^2 = 1`` at every pixel.
+    """Make smooth complex sensitivities of coils on a ring around the image, with ``sum_c |s_c|^2 = 1`` at every pixel.
 
-    ``s_c`` falls off as 1 over the squared distance to the coil at ``radius`` (in half fields of view) and angle
-    ``2 pi c / coils``, and its phase is the direction to it, plus that angle. Raises ValueError for no coil.
+    The magnitude of ``s_c`` falls off as 1 over the squared distance to coil c, which lies at the angle ``2 pi c /
+    coils``. The phase of ``s_c`` is the direction to the coil plus that angle.
 
-    Source: the birdcage maps that simulations commonly use, e.g. ``birdcage_maps`` of sigpy (Ong and Lustig, "SigPy",
-    ISMRM 2019).
+    Args:
+      coils: number of coils.
+      shape: (y, x) of the image.
+      radius: radius of the ring, in half fields of view.
+
+    Returns:
+      The sensitivities (coil, y, x), complex64.
+
+    Raises:
+      ValueError: there is no coil.
+
+    Source: ``birdcage_maps`` of SigPy (Ong and Lustig, "SigPy", ISMRM 2019) computes maps of this kind.
 
     >>> maps = birdcage_maps(4, (6, 5))
     >>> maps.shape, bool(np.allclose((abs(maps) ** 2).sum(axis=0), 1))

@@ -1,4 +1,4 @@
-"""The centred orthonormal Fourier transform of a slice, on the host."""
+"""The centred orthonormal Fourier transform in NumPy, for code that runs on the host."""
 
 import numpy as np
 
@@ -6,9 +6,15 @@ AXES = (-2, -1)
 
 
 def fft2c(image: np.ndarray) -> np.ndarray:
-    """Transform images (..., y, x) to k-space: ``fftshift(fft2(ifftshift(image), norm="ortho"))`` over (y, x) only.
+    """Transform images to k-space over the last two axes: ``fftshift(fft2(ifftshift(image), norm="ortho"))``.
 
-    Same as fastMRI's ``fft2c``, for even and odd sizes; complex64 stays complex64.
+    This is the convention of fastMRI's ``fft2c``, for even and odd sizes; complex64 stays complex64.
+
+    Args:
+      image: (..., y, x), real or complex.
+
+    Returns:
+      k-space of the same shape, with the zero frequency at ``(y // 2, x // 2)``.
 
     >>> fft2c(np.ones((2, 2), np.complex64)).real.round(3)
     array([[0., 0.],
@@ -18,7 +24,7 @@ def fft2c(image: np.ndarray) -> np.ndarray:
 
 
 def ifft2c(kspace: np.ndarray) -> np.ndarray:
-    """Transform k-space (..., y, x) to images: the inverse, and the adjoint, of `fft2c`.
+    """Transform k-space (..., y, x) to images; this is the inverse and the adjoint of `fft2c`.
 
     >>> image = np.arange(6, dtype=np.complex64).reshape(2, 3)
     >>> bool(np.allclose(ifft2c(fft2c(image)), image, atol=1e-6))
@@ -28,7 +34,7 @@ def ifft2c(kspace: np.ndarray) -> np.ndarray:
 
 
 def fft1c(image: np.ndarray, axis: int) -> np.ndarray:
-    """Transform along one axis, centred and orthonormal: `fft2c` is this over y and x.
+    """Apply the centred orthonormal transform along one axis; `fft2c` is this transform along y and along x.
 
     >>> fft1c(np.ones(4, np.complex64), axis=0).real.round(3) + 0
     array([0., 0., 2., 0.], dtype=float32)
@@ -37,7 +43,7 @@ def fft1c(image: np.ndarray, axis: int) -> np.ndarray:
 
 
 def ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
-    """Transform back along one axis: the inverse, and the adjoint, of `fft1c`.
+    """Apply the inverse of `fft1c`, which is also its adjoint, along one axis.
 
     >>> ifft1c(np.array([0, 0, 2, 0], np.complex64), axis=0).real.round(3)
     array([1., 1., 1., 1.], dtype=float32)

@@ -1,7 +1,8 @@
-"""The shape of an invented head: how far every point is from skin, brain, folds of the cortex, ventricles, nuclei.
+"""The anatomy of an invented head: distances to the skin, the brain, the folds of the cortex, ventricles and nuclei.
 
-All lengths are in units of half the field of view along y; y runs from the forehead to the back, z upwards. Distances
-are positive inside, and first-order: a level-set function over the length of its gradient.
+Lengths are in units of half the field of view along y; y points from the forehead to the back, z points upwards.
+Distances are positive inside. They are first-order approximations: a level-set function divided by the length of its
+gradient.
 """
 
 import math
@@ -9,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deqjax.data.waves import waves
+from deqjax.data.random_fields import plane_waves
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Anatomy(NamedTuple):
-    """Signed distances (slice, y, x) that `contrast.paint` turns into tissues."""
+    """Signed distances (slice, y, x) to the parts of a head, from which `paint_tissues` makes an image."""
 
     head: np.ndarray
     brain: np.ndarray
@@ -26,10 +27,16 @@ class Anatomy(NamedTuple):
     vessel: np.ndarray
 
 
-def grid(shape: tuple[int, int, int]) -> tuple[Points, float]:
-    """Coordinates (z, y, x) of the voxels of (slice, y, x), and the size of a pixel; the head fits in any shape.
+def head_coordinates(shape: tuple[int, int, int]) -> tuple[Points, float]:
+    """Return the coordinates of the voxels of a head, and the size of a pixel; the head fits into any shape.
 
-    >>> (z, y, x), pixel = grid((1, 100, 80))
+    Args:
+      shape: (slice, y, x).
+
+    Returns:
+      The coordinates (z, y, x), arrays that broadcast to the shape, and the size of a pixel.
+
+    >>> (z, y, x), pixel = head_coordinates((1, 100, 80))
     >>> z.shape, y.shape, x.shape, round(pixel, 5)
     ((1, 1, 1), (1, 100, 1), (1, 1, 80), 0.02125)
     """
@@ -40,25 +47,30 @@ def grid(shape: tuple[int, int, int]) -> tuple[Points, float]:
     return (z[:, None, None], y[None, :, None], x[None, None]), pixel
 
 
-def anatomy(rng: np.random.Generator, points: Points, pixel: float) -> Anatomy:
-    """Invent one head, and measure it at the points.
+def invent_anatomy(rng: np.random.Generator, points: Points, pixel: float) -> Anatomy:
+    """Invent one head, and compute the distances of the points to its parts.
 
-    >>> points, pixel = grid((1, 32, 32))
-    >>> anatomy(np.random.default_rng(0), points, pixel).brain.shape
+    Args:
+      rng: the generator of the head.
+      points: the coordinates (z, y, x), from `head_coordinates`.
+      pixel: the size of a pixel.
+
+    >>> points, pixel = head_coordinates((1, 32, 32))
+    >>> invent_anatomy(np.random.default_rng(0), points, pixel).brain.shape
     (1, 32, 32)
     """
     z, y, x = points
     tilt = rng.normal(0, 0.06)
     cosine, sine = math.cos(tilt), math.sin(tilt)
     y, x = y * cosine - x * sine + rng.normal(0, 0.02), y * sine + x * cosine
-    y, x = (a + 0.008 * waves(rng, (z, y, x), 0.7, 4) for a in (y, x))
+    y, x = (a + 0.008 * plane_waves(rng, (z, y, x), 0.7, 4) for a in (y, x))
     angle = np.arctan2(y, x)
     bumps = sum(rng.normal(0, 0.006) * np.cos(k * angle + rng.uniform(0, 2 * math.pi) + 2 * z) for k in range(2, 6))
     axes = tuple(size * rng.normal(1, 0.025) for size in (0.95, 0.9, 0.72))
     head = _ellipsoid((z, y, x), (0.05, 0.0, 0.0), axes, bumps)
     shell = 0.095 * rng.normal(1, 0.08) * (1 + 0.12 * np.cos(2 * angle + rng.uniform(0, 6)))
     brain = head - shell
-    warp = [0.012 * waves(rng, (z, y, x), 1.8, 4) for _ in range(3)]
+    warp = [0.012 * plane_waves(rng, (z, y, x), 1.8, 4) for _ in range(3)]
     warped = (z + warp[0], y + warp[1], x + warp[2])
     ventricle = _ventricles(rng, warped)
     fold = np.minimum(_folds(rng, (z, y, x), angle, brain, pixel), brain)
@@ -67,7 +79,7 @@ def anatomy(rng: np.random.Generator, points: Points, pixel: float) -> Anatomy:
 
 
 def _ellipsoid(points: Points, center: tuple[float, ...], axes: tuple[float, ...], bumps: np.ndarray | float = 0.0):
-    """First-order distance inside an ellipsoid."""
+    """Return the first-order distance inside an ellipsoid."""
     scaled = [(p - c) / a for p, c, a in zip(points, center, axes)]
     radius = np.sqrt(sum(s * s for s in scaled)) + np.float32(1e-6)
     slope = np.sqrt(sum((s / a) ** 2 for s, a in zip(scaled[1:], axes[1:]))) / radius
@@ -75,44 +87,46 @@ def _ellipsoid(points: Points, center: tuple[float, ...], axes: tuple[float, ...
 
 
 def _folds(rng: np.random.Generator, points: Points, angle: np.ndarray, depth: np.ndarray, pixel: float) -> np.ndarray:
-    """Distance from the nearest sulcus: sheets that enter from the surface, the fissures among them."""
+    """Return the distance from the nearest sulcus; sulci and fissures are sheets that enter from the surface."""
     z, y, x = points
-    bent = np.arctan2(*(a + 0.035 * waves(rng, points, 2.4, 5) for a in (y, x))) + 0.10 * waves(rng, points, 2.2, 5)
+    bent = np.arctan2(*(a + 0.035 * plane_waves(rng, points, 2.4, 5) for a in (y, x))) + 0.10 * plane_waves(
+        rng, points, 2.2, 5
+    )
     nearest = np.full(np.broadcast_shapes(*(p.shape for p in points)), np.float32(9))
-    for low, high, reach in ((9, 13, 0.34), (17, 23, 0.15)):
+    for low, high, sheet_depth in ((9, 13, 0.34), (17, 23, 0.15)):
         level = sum(
             rng.normal(0, 1) * np.cos(k * bent + rng.normal(0, 0.35 * low) * z + rng.uniform(0, 2 * math.pi))
             for k in range(low, high)
         )
         slope = np.hypot(*np.gradient(level, axis=(-2, -1))) / pixel
-        deep = reach * (0.55 + 0.45 * np.cos(3 * angle + 4 * z + rng.uniform(0, 6)) * rng.uniform(0.5, 1))
+        deep = sheet_depth * (0.55 + 0.45 * np.cos(3 * angle + 4 * z + rng.uniform(0, 6)) * rng.uniform(0.5, 1))
         sheet = np.abs(level) / np.maximum(slope, 0.5)
         nearest = np.minimum(nearest, np.hypot(sheet, np.maximum(depth - deep, 0)))
-    midline = x + 0.012 * waves(rng, (z, y), 1.4, 4)
+    midline = x + 0.012 * plane_waves(rng, (z, y), 1.4, 4)
     callosum = np.clip(0.42 - 1.1 * np.maximum(z, -0.05), 0, None) * rng.normal(1, 0.05)
     nearest = np.minimum(nearest, np.hypot(midline, np.maximum(callosum - np.abs(y - 0.02), 0)))
-    sylvian = y + 0.12 + 0.35 * (np.abs(x) - 0.5) + 0.8 * z + 0.02 * waves(rng, points, 1.5, 4)
+    sylvian = y + 0.12 + 0.35 * (np.abs(x) - 0.5) + 0.8 * z + 0.02 * plane_waves(rng, points, 1.5, 4)
     opening = np.clip(0.33 + 1.2 * np.maximum(z - 0.1, 0), None, 0.7)
     return np.minimum(nearest, np.hypot(sylvian, np.maximum(opening - np.abs(x), 0)))
 
 
 def _ventricles(rng: np.random.Generator, points: Points) -> np.ndarray:
-    """Lateral ventricles, two arcs beside the midline, and the third, a slit between the thalami."""
+    """Return the distance inside the ventricles: two lateral arcs near the midline, and a slit between the thalami."""
     z, y, x = points
     size = rng.uniform(0.6, 1.3)
     side = np.where(x > 0, np.float32(rng.normal(1, 0.1)), np.float32(rng.normal(1, 0.1)))
-    reach = 0.36 * np.sqrt(np.clip(1 - ((z - 0.12) / 0.27) ** 2, 0.01, None))
-    taper = np.sqrt(np.clip(1 - (y / reach) ** 2, 0, None))
+    length = 0.36 * np.sqrt(np.clip(1 - ((z - 0.12) / 0.27) ** 2, 0.01, None))
+    taper = np.sqrt(np.clip(1 - (y / length) ** 2, 0, None))
     arc = 0.045 + 0.5 * (y + 0.03) ** 2 + 0.12 * np.maximum(y, 0)
     width = 0.040 * size * side * taper * (0.8 + 0.5 * np.cos(8 * (y - 0.02)) ** 2)
     lateral = np.minimum(width - np.abs(np.abs(x) - arc) - 0.003, np.abs(x) - 0.006)
-    lateral = lateral - np.maximum(np.abs(z - 0.12) - 0.24, 0) - np.maximum(np.abs(y) - 0.85 * reach, 0)
+    lateral = lateral - np.maximum(np.abs(z - 0.12) - 0.24, 0) - np.maximum(np.abs(y) - 0.85 * length, 0)
     third = 0.012 * size - np.hypot(x, np.maximum(np.abs(y - 0.08) - 0.09, 0)) - np.maximum(z - 0.06, 0)
     return np.maximum(lateral, third)
 
 
 def _nuclei(rng: np.random.Generator, points: Points) -> np.ndarray:
-    """Thalamus, caudate, putamen and pallidum, on both sides."""
+    """Return the distance inside the thalamus, caudate, putamen and pallidum of both sides."""
     z, y, x = points
     mirrored = (z, y, np.abs(x))
     shapes = [((0.03, 0.10, 0.085), (0.16, 0.12, 0.065)), ((0.08, -0.19, 0.135), (0.18, 0.10, 0.045))]
@@ -122,7 +136,7 @@ def _nuclei(rng: np.random.Generator, points: Points) -> np.ndarray:
 
 
 def _lesions(rng: np.random.Generator, points: Points) -> np.ndarray:
-    """A few small blobs anywhere within the brain, and in one head of four a large one."""
+    """Return the distance inside a few small lesions in the brain; with probability 1/4 one is large."""
     lesions = np.full(np.broadcast_shapes(*(p.shape for p in points)), np.float32(-9))
     for number in range(rng.integers(1, 8)):
         large = number == 0 and rng.uniform() < 0.25
@@ -135,7 +149,7 @@ def _lesions(rng: np.random.Generator, points: Points) -> np.ndarray:
 
 
 def _vessels(rng: np.random.Generator, points: Points) -> np.ndarray:
-    """Thin tubes that run up through the slices and wander."""
+    """Return the distance inside vessels, thin curved tubes that run through the slices."""
     z, y, x = points
     vessels = np.full(np.broadcast_shapes(*(p.shape for p in points)), np.float32(-9))
     for _ in range(18):

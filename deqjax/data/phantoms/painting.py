@@ -1,9 +1,9 @@
-"""What the tissues of an invented head look like: their brightness, their grain, and their soft edges."""
+"""Painting the tissues of an invented head: their brightness, their texture and their edges."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-from deqjax.data.anatomy import Anatomy
+from deqjax.data.phantoms.anatomy import Anatomy
+from deqjax.data.random_fields import smoothed_noise
 
 PALETTES = np.array(
     [  # fat, skull, marrow, CSF, grey, white, nuclei, lesion, vessel
@@ -14,21 +14,31 @@ PALETTES = np.array(
         [0.90, 0.04, 0.50, 0.16, 0.50, 0.68, 0.56, 0.85, 1.00],  # T1-weighted with contrast agent
     ]
 )
+"""(contrast, tissue): the brightness of each tissue in five usual contrasts."""
 
 
-def paint(rng: np.random.Generator, parts: Anatomy, pixel: float) -> np.ndarray:
-    """Paint tissues over one another, outermost first, with edges one pixel wide: magnitude (slice, y, x), about 0..1.
+def paint_tissues(rng: np.random.Generator, parts: Anatomy, pixel: float) -> np.ndarray:
+    """Paint the tissues over each other from the outside inwards, with edges that are one pixel wide.
 
-    The palette is one of five usual contrasts, each value off by about 8 %.
+    The contrast is one of the five of ``PALETTES``, with a random error of about 8 % in each value.
 
-    >>> from deqjax.data.anatomy import anatomy, grid
-    >>> points, pixel = grid((1, 32, 32))
-    >>> paint(np.random.default_rng(0), anatomy(np.random.default_rng(0), points, pixel), pixel).shape
+    Args:
+      rng: the generator of the contrast and of the texture.
+      parts: the signed distances from `invent_anatomy`.
+      pixel: the size of a pixel, in the unit of these distances.
+
+    Returns:
+      The magnitude (slice, y, x), about 0 to 1.
+
+    >>> from deqjax.data.phantoms.anatomy import head_coordinates, invent_anatomy
+    >>> points, pixel = head_coordinates((1, 32, 32))
+    >>> parts = invent_anatomy(np.random.default_rng(0), points, pixel)
+    >>> paint_tissues(np.random.default_rng(0), parts, pixel).shape
     (1, 32, 32)
     """
     values = PALETTES[rng.integers(len(PALETTES))] * rng.normal(1, 0.08, PALETTES.shape[1])
     fat, skull, marrow, fluid, grey, white, nuclei, lesion, vessel = values.astype(np.float32)
-    coarse, fine = (_grain(rng, parts.head.shape, width) for width in (2.2, 0.8))
+    coarse, fine = (smoothed_noise(rng, parts.head.shape, width) for width in (2.2, 0.8))
     sulcus, ribbon = 0.006 * rng.uniform(0.6, 2.0), 0.042 * rng.normal(1, 0.08)
     skin, scalp, table = 0.012, 0.045, 0.016
     inside_brain = parts.brain - 0.014
@@ -50,9 +60,3 @@ def paint(rng: np.random.Generator, parts: Anatomy, pixel: float) -> np.ndarray:
         cover = np.clip(0.5 + distance / np.float32(pixel), 0, 1)
         image += cover * (value - image)
     return image
-
-
-def _grain(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> np.ndarray:
-    """Smoothed white noise of standard deviation 1, correlated over ``width`` pixels and between slices."""
-    noise = gaussian_filter(rng.standard_normal(shape, np.float32), (0.8, width, width), mode="wrap", truncate=2.5)
-    return noise / (noise.std() + np.float32(1e-12))
