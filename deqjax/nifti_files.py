@@ -70,7 +70,8 @@ def read_voxels(path: str | Path, file: Any, index: Any = ...) -> np.ndarray:
     try:
         return np.asanyarray(file.dataobj[index])
     except READ_ERRORS as error:
-        raise ValueError(f"{path}: truncated or damaged ({error}); copy or download it again") from error
+        reason = " ".join(str(error).split())  # nibabel's messages have several lines
+        raise ValueError(f"{path}: truncated or damaged ({reason}); copy or download it again") from error
 
 
 def save_nifti(path: str | Path, file: Any, overwrite: bool) -> None:

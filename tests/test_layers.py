@@ -16,7 +16,8 @@ LAYERS = [
     {"model_folders"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-BESIDE = {("nifti_files", "atomic_write"), ("losses", "metrics"), ("training", "config")}  # who may import a neighbour; nobody else does
+# The only imports between neighbours of one layer.
+BESIDE = {("nifti_files", "atomic_write"), ("losses", "metrics"), ("training", "config")}
 REGISTRATION = {"types", "pytree", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration"}, "orbax": {"training"}}
 

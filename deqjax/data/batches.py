@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -93,7 +93,7 @@ def slice_number(total: int, seed: int, n: int) -> int:
     return int(np.random.default_rng((seed, SHUFFLE_STREAM, epoch)).permutation(total)[offset])
 
 
-def prefetch(make: Callable[[int], T], start: int = 0, depth: int = 2) -> Iterator[T]:
+def prefetch(make: Callable[[int], T], start: int = 0, depth: int = 2) -> Generator[T, None, None]:
     """Yield ``make(start), make(start + 1), ...`` without end, made ahead of time in one background thread.
 
     An exception of ``make`` is raised when its item is due. The thread starts with the first item. It ends when the
@@ -120,7 +120,7 @@ def prefetch(make: Callable[[int], T], start: int = 0, depth: int = 2) -> Iterat
     return _generate(make, start, depth)
 
 
-def _generate(make: Callable[[int], T], start: int, depth: int) -> Iterator[T]:
+def _generate(make: Callable[[int], T], start: int, depth: int) -> Generator[T, None, None]:
     steps = itertools.count(start)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as worker:
         pending = deque(worker.submit(make, next(steps)) for _ in range(depth))

@@ -1,4 +1,4 @@
-"""The header of ISMRMRD: what is read, where a field may be absent, and what follows from it."""
+"""Tests of the ISMRMRD header: reading, absent fields, and the sizes that are derived from it."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from deqjax.data.formats.ismrmrd_header import make_xml, parse_encodings
 XML = make_xml((512, 208, 1), (256, 192, 1), (0.8, 1.0, 5.0))
 
 
-def test_what_we_write_is_what_we_read():
+def test_reads_what_make_xml_writes():
     (encoding,) = parse_encodings(XML)
     assert (encoding.encoded, encoding.recon) == ((512, 208, 1), (256, 192, 1))
     assert encoding.encoded_mm == pytest.approx((409.6, 208, 5))
@@ -17,7 +17,7 @@ def test_what_we_write_is_what_we_read():
     assert parse_encodings(XML.encode()) == [encoding]
 
 
-def test_sizes_that_follow():
+def test_derived_sizes():
     (encoding,) = parse_encodings(XML)
     assert [encoding.pixels(axis) for axis in range(3)] == [256, 192, 1]
     assert encoding.voxel_size == pytest.approx((0.8, 1.0, 5.0))
@@ -29,7 +29,7 @@ def test_sizes_that_follow():
     assert encoding._replace(lines=None).padding is None
 
 
-def test_fields_that_may_be_absent():
+def test_optional_fields_may_be_absent():
     start, end = XML.index("<encodingLimits>"), XML.index("</encodingLimits>")
     (encoding,) = parse_encodings(
         XML[:start] + "<encodingLimits>" + XML[end:].replace("<trajectory>cartesian</trajectory>", "")
@@ -50,6 +50,6 @@ def test_fields_that_may_be_absent():
         (XML.replace("<x>512</x>", "<x>many</x>"), "many"),
     ],
 )
-def test_broken_headers(xml, message):
+def test_broken_headers_raise(xml, message):
     with pytest.raises(ValueError, match=message):
         parse_encodings(xml)

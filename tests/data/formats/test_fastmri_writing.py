@@ -1,4 +1,4 @@
-"""Writing fastMRI files: the layout, nothing half-written, nothing overwritten, every refusal."""
+"""Tests of writing fastMRI files: layout, complete files, no overwriting, and errors."""
 
 import h5py
 import numpy as np
@@ -10,7 +10,7 @@ KSPACE = np.ones((2, 3, 7, 6), np.complex128)
 TARGET = np.ones((2, 7, 5))
 
 
-def test_layout(tmp_path):
+def test_layout_of_the_file(tmp_path):
     path = write_volume(tmp_path / "new" / "a.h5", KSPACE, TARGET, attrs={"max": 5.0})
     with h5py.File(path) as file:
         assert sorted(file) == ["ismrmrd_header", "kspace", "reconstruction_rss"]
@@ -20,7 +20,7 @@ def test_layout(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.h5"]
 
 
-def test_never_overwrites_unless_told(tmp_path):
+def test_existing_files_are_kept_unless_overwrite_is_set(tmp_path):
     path = write_volume(tmp_path / "a.h5", KSPACE)
     with pytest.raises(ValueError, match=r"a.h5: exists"):
         write_volume(path, 2 * KSPACE)
@@ -29,7 +29,7 @@ def test_never_overwrites_unless_told(tmp_path):
     assert read_volume(path).kspace.max() == 2
 
 
-def test_failure_leaves_nothing_behind(tmp_path):
+def test_a_failure_leaves_no_partial_file(tmp_path):
     path = write_volume(tmp_path / "a.h5", KSPACE)
     with pytest.raises(TypeError):
         write_volume(path, KSPACE, attrs={"bad": object()}, overwrite=True)
@@ -49,13 +49,13 @@ def test_failure_leaves_nothing_behind(tmp_path):
         (KSPACE, TARGET * np.inf, None, "NaN or infinity in reconstruction_rss"),
     ],
 )
-def test_bad_input(tmp_path, kspace, target, mask, message):
+def test_invalid_input_raises(tmp_path, kspace, target, mask, message):
     with pytest.raises(ValueError, match=message):
         write_volume(tmp_path / "a.h5", kspace, target, mask=mask)
     assert not list(tmp_path.iterdir())
 
 
-def test_submission(tmp_path):
+def test_submission_holds_one_dataset(tmp_path):
     path = write_submission(tmp_path / "file1.h5", TARGET)
     with h5py.File(path) as file:
         assert sorted(file) == ["reconstruction"]

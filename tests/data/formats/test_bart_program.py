@@ -1,4 +1,4 @@
-"""Files that BART itself made, read as it reads them, and files of ours that it reads; skipped where it is absent."""
+"""Tests against the program BART, in both directions; they are skipped if it is not installed."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def bart(tmp_path):
     return run
 
 
-def test_slices_of_coils(tmp_path, bart):
+def test_slices_with_coils_agree_with_bart(tmp_path, bart):
     bart("phantom -x 24 -s 3 -k kspace")
     for number in range(2):
         bart(f"noise -s {number} -n 0.01 kspace slice{number}")
@@ -32,7 +32,7 @@ def test_slices_of_coils(tmp_path, bart):
     np.testing.assert_allclose(ifft2c(scan.kspace), expected, atol=1e-5 * abs(expected).max())
 
 
-def test_an_undersampled_volume(tmp_path, bart):
+def test_an_undersampled_volume_agrees_with_bart(tmp_path, bart):
     bart("phantom -3 -x 24 -s 3 -k kspace")
     bart("poisson -Y 24 -Z 24 -y 1.5 -z 1.5 -C 8 -e pattern")
     bart("fmac kspace pattern undersampled")

@@ -1,4 +1,4 @@
-"""Any file: recognised by its content, described, and refused where it is none or two of the formats."""
+"""Tests of recognising, describing and listing files with k-space of any format."""
 
 import gzip
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from deqjax.data import (
     describe,
+    list_files,
     open_scan,
     scan_shape,
     write_bart,
@@ -50,7 +51,7 @@ def test_all_formats_give_the_same_scan(tmp_path, name, coils):
 
 
 @pytest.mark.parametrize("name", [name for name in WRITERS if name != "BART cfl"])
-def test_the_suffix_does_not_matter(tmp_path, name):
+def test_the_content_decides_and_not_the_suffix(tmp_path, name):
     path = WRITERS[name](tmp_path, KSPACE)
     for other in ("scan", "scan.dat", "scan.cfl", "scan.nii.gz"):
         shutil.copy(path, tmp_path / other)
@@ -59,7 +60,7 @@ def test_the_suffix_does_not_matter(tmp_path, name):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_nifti_images(tmp_path, suffix):
+def test_nifti_images_are_simulated(tmp_path, suffix):
     pytest.importorskip("nibabel")
     (path,) = write_nifti(tmp_path / f"scan{suffix}", np.abs(KSPACE[:, 0]), (5.0, 1.0, 1.0))
     assert scan_shape(path) == (3, 8, 6)
@@ -71,18 +72,18 @@ def test_nifti_images(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["scan", "scan.cfl", "scan.hdr"])
-def test_every_name_of_a_bart_pair(tmp_path, name):
+def test_a_bart_pair_opens_under_each_of_its_names(tmp_path, name):
     write_bart(tmp_path / "scan", KSPACE)
     assert open_scan(tmp_path / name).kspace.shape == KSPACE.shape
     assert open_scan(str(tmp_path / name)).name == "scan.cfl"
 
 
-def test_a_bart_pair_with_a_dot_in_its_name(tmp_path):
+def test_a_bart_pair_may_have_a_dot_in_its_name(tmp_path):
     write_bart(tmp_path / "scan.1", KSPACE)
     assert open_scan(tmp_path / "scan.1").kspace.shape == KSPACE.shape
 
 
-def test_two_formats_in_one_file(tmp_path):
+def test_a_file_of_two_formats_raises(tmp_path):
     path = write_ismrmrd(tmp_path / "scan.h5", KSPACE)
     with h5py.File(path, "r+") as file:
         file["kspace"] = KSPACE
@@ -90,7 +91,7 @@ def test_two_formats_in_one_file(tmp_path):
         open_scan(path)
 
 
-def test_a_name_of_two_files(tmp_path):
+def test_a_name_that_stands_for_two_files_raises(tmp_path):
     write_bart(tmp_path / "scan", KSPACE)
     shutil.copy(write_npz(tmp_path / "other.npz", KSPACE), tmp_path / "scan")
     with pytest.raises(ValueError, match=r"scan: is of two formats, BART and npz; name the reader"):
@@ -99,7 +100,7 @@ def test_a_name_of_two_files(tmp_path):
 
 
 def write_unknown(folder):
-    """Files of no known format, and what the message says that they are."""
+    """Write files of no known format; yield each path with a pattern of the description in the message."""
     with h5py.File(folder / "other.h5", "w") as file:
         file["image"] = np.ones(3)
     yield folder / "other.h5", r"it is HDF5 with \['image'\]"
@@ -120,7 +121,7 @@ def write_unknown(folder):
     yield folder / "empty.h5", "it is bytes b'' at its start"
 
 
-def test_unknown_files(tmp_path):
+def test_files_of_no_known_format_raise(tmp_path):
     for path, message in write_unknown(tmp_path):
         for read in (open_scan, scan_shape):
             with pytest.raises(
@@ -129,53 +130,69 @@ def test_unknown_files(tmp_path):
                 read(path)
 
 
-def test_dicom_images_have_no_kspace(tmp_path):
+def test_dicom_images_raise(tmp_path):
     pytest.importorskip("pydicom")
     (path,) = write_dicom(tmp_path / "series", np.ones((4, 4)), (1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"0001\.dcm: is of no known format; .*a DICOM image, which has no k-space"):
         open_scan(path)
 
 
-def test_what_is_no_file(tmp_path):
+def test_missing_files_and_folders_raise(tmp_path):
     with pytest.raises(ValueError, match=r"none: no such file"):
         open_scan(tmp_path / "none")
     with pytest.raises(ValueError, match="a folder; name a file in it"):
         open_scan(tmp_path)
 
 
-def test_cut_files_name_themselves(tmp_path):
-    """Wherever a file is cut, the message is a ValueError with its name."""
+def test_truncated_files_raise_an_error_that_names_them(tmp_path):
+    """Wherever a file is truncated, the error is a ValueError with the name of the file."""
     paths = [WRITERS[name](tmp_path / str(i), KSPACE) for i, name in enumerate(WRITERS)]
     for path in paths:
-        whole = path.read_bytes()
-        for kept in np.linspace(0, len(whole) - 1, 23).astype(int):
-            path.write_bytes(whole[:kept])
+        content = path.read_bytes()
+        for kept in np.linspace(0, len(content) - 1, 23).astype(int):
+            path.write_bytes(content[:kept])
             with pytest.raises(ValueError, match=rf"{path.name}"):
                 open_scan(path)
 
 
 @pytest.mark.parametrize("name", ["scan.nii.gz", "scan.npz"])
-def test_damaged_archives_name_themselves(tmp_path, name):
+def test_damaged_archives_raise_an_error_that_names_them(tmp_path, name):
     pytest.importorskip("nibabel")
     path = tmp_path / name
     if name == "scan.npz":
         np.savez_compressed(path, kspace=KSPACE)
     else:
         write_nifti(path, np.abs(KSPACE[:, 0]), (5.0, 1.0, 1.0))
-    whole, refused = path.read_bytes(), []
-    for at in range(12, len(whole), 29):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+    content, messages = path.read_bytes(), []
+    for at in range(12, len(content), 29):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :])
         try:
-            open_scan(path)  # or a byte of no consequence
+            open_scan(path)  # some bytes change nothing that matters
         except ValueError as error:
-            refused.append(str(error))
-    assert len(refused) > 5
-    assert all(name in message for message in refused)
+            messages.append(str(error))
+    assert len(messages) > 5
+    assert all(name in message for message in messages)
 
 
-def test_errors_of_the_reader_come_through(tmp_path):
+def test_errors_of_the_reader_are_passed_on(tmp_path):
     path = write_cfl(tmp_path / "scan", np.ones((4, 3)))
     path.write_bytes(bytes(8))
     for read in (open_scan, scan_shape):
         with pytest.raises(ValueError, match=r"scan\.cfl: has 8 bytes, but scan\.hdr says"):
             read(path)
+
+
+def test_list_files_takes_a_file_a_folder_or_a_pattern(tmp_path):
+    for name in ("b.h5", "a.h5", "note.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_files(tmp_path)] == ["a.h5", "b.h5"]
+    assert [path.name for path in list_files(str(tmp_path / "[b-z]*.h5"))] == ["b.h5"]
+    assert list_files(tmp_path / "note.txt") == [tmp_path / "note.txt"]
+    for name in ("c.npz", "d.nii.gz", "e.cfl", "e.hdr"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_files(tmp_path)] == ["a.h5", "b.h5", "c.npz", "d.nii.gz", "e.cfl"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty: the folder holds no file that ends with"):
+        list_files(tmp_path / "empty")
+    with pytest.raises(ValueError, match="no such file or folder"):
+        list_files(tmp_path / "c*.h5")

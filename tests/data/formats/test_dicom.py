@@ -1,4 +1,4 @@
-"""DICOM series: what pydicom reads back, how precise it is, what it does not say, and every refusal."""
+"""Tests of writing DICOM series: precision, geometry, absence of patient data, and errors."""
 
 import builtins
 
@@ -19,7 +19,7 @@ def values(paths):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e9])
 @pytest.mark.parametrize("shift", [0.0, -1.5e-4])
-def test_values_are_right_to_half_a_step(tmp_path, scale, shift):
+def test_values_are_accurate_to_half_a_quantisation_step(tmp_path, scale, shift):
     image = (IMAGE + np.float32(shift)) * np.float32(scale)
     files, read = values(write_dicom(tmp_path / "a", image, VOXEL))
     slope = float(files[0].RescaleSlope)
@@ -29,7 +29,7 @@ def test_values_are_right_to_half_a_step(tmp_path, scale, shift):
     assert all(len(str(f[name].value)) <= 16 for f in files for name in ("RescaleSlope", "RescaleIntercept"))
 
 
-def test_an_empty_image_and_a_single_one(tmp_path):
+def test_an_image_of_zeros_and_a_single_slice(tmp_path):
     _, read = values(write_dicom(tmp_path / "zero", np.zeros((2, 4, 3)), VOXEL))
     np.testing.assert_array_equal(read, 0)
     paths = write_dicom(tmp_path / "one", np.eye(4, 3), VOXEL)
@@ -59,13 +59,13 @@ def test_geometry_and_identifiers(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a"]
 
 
-def test_nothing_says_who_the_patient_is(tmp_path):
+def test_files_hold_no_patient_data(tmp_path):
     first = pydicom.dcmread(write_dicom(tmp_path / "a", IMAGE, VOXEL)[0])
     for element in first:
         if element.tag.group == 0x0010 or "Date" in element.name or "Name" in element.name:
             assert not element.value, element
     first.remove_private_tags()
-    assert first == pydicom.dcmread(tmp_path / "a" / "0001.dcm")  # there were none
+    assert first == pydicom.dcmread(tmp_path / "a" / "0001.dcm")  # there were no private tags
     assert (first.PatientIdentityRemoved, first.PatientName) == ("YES", "")
 
 
@@ -81,15 +81,15 @@ def test_nothing_says_who_the_patient_is(tmp_path):
         (IMAGE, {"description": "a\\b"}, "none of them a backslash"),
     ],
 )
-def test_bad_input(tmp_path, image, options, message):
+def test_invalid_input_raises(tmp_path, image, options, message):
     with pytest.raises(ValueError, match=message):
         write_dicom(tmp_path / "a", image, **{"voxel_size": VOXEL} | options)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_holds_anything_is_left_alone(tmp_path):
+def test_a_folder_with_content_is_not_changed(tmp_path):
     (tmp_path / "a").mkdir()
-    assert len(write_dicom(tmp_path / "a", IMAGE, VOXEL)) == 3  # an empty one is filled
+    assert len(write_dicom(tmp_path / "a", IMAGE, VOXEL)) == 3  # an empty folder may be used
     (tmp_path / "b").write_text("a file")
     for name in ("a", "b"):
         with pytest.raises(ValueError, match=f"{name}: exists and is not overwritten; choose a new folder"):
@@ -97,7 +97,7 @@ def test_a_folder_that_holds_anything_is_left_alone(tmp_path):
     assert len(list((tmp_path / "a").iterdir())) == 3
 
 
-def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_failure_leaves_no_partial_folder(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
@@ -107,7 +107,7 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_pydicom_the_message_says_what_to_install(tmp_path, monkeypatch):
+def test_without_pydicom_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     real = builtins.__import__
 
     def fake(name, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""BART's arrays: the bytes on disk, round trips, and every refusal."""
+"""Tests of the array files of BART: bytes on disk, round trips and errors."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from deqjax.data import read_cfl, write_cfl
 
 
 def numbered(*shape):
-    """Complex values, every one different."""
+    """Return complex values that are all different."""
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     return (values - 1j * values[..., ::-1]).astype(np.complex64)
 
@@ -30,8 +30,8 @@ def test_the_bytes_are_column_major_little_endian(tmp_path):
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["a.cfl", "a.hdr"]
 
 
-def test_a_header_as_bart_writes_it(tmp_path):
-    """Fewer sizes than 16, and sections that we do not need, before and after."""
+def test_reads_a_header_as_bart_writes_it(tmp_path):
+    """The header has fewer than 16 sizes, and further sections before and after them."""
     (tmp_path / "b.cfl").write_bytes(np.arange(6, dtype="<c8").tobytes())
     (tmp_path / "b.hdr").write_text("# Creator\nBART v0.9\n# Dimensions\n2 3 1 \n# Command\nphantom b\n# Files\n >b\n")
     np.testing.assert_array_equal(read_cfl(tmp_path / "b"), [[0, 2, 4], [1, 3, 5]])
@@ -39,7 +39,7 @@ def test_a_header_as_bart_writes_it(tmp_path):
     assert read_cfl(tmp_path / "b").shape == (3, 2)
 
 
-def test_dots_belong_to_the_name(tmp_path):
+def test_names_may_contain_dots(tmp_path):
     write_cfl(tmp_path / "scan.1", numbered(2, 3))
     write_cfl(tmp_path / "scan.2", numbered(4, 3))
     assert read_cfl(tmp_path / "scan.1").shape == (2, 3)
@@ -47,7 +47,7 @@ def test_dots_belong_to_the_name(tmp_path):
 
 
 def test_agrees_with_the_published_python_reader(tmp_path):
-    """What BART's own few lines of Python do: sizes of the second line, then column-major complex64."""
+    """BART's own Python reader takes the sizes of the second line, then column-major complex64."""
     array = numbered(5, 3, 1, 2)
     path = write_cfl(tmp_path / "a", array)
     dims = [int(word) for word in path.with_suffix(".hdr").read_text().splitlines()[1].split()]
@@ -55,7 +55,7 @@ def test_agrees_with_the_published_python_reader(tmp_path):
     np.testing.assert_array_equal(np.fromfile(path, np.complex64).reshape(dims, order="F").squeeze(), array.squeeze())
 
 
-def test_header_and_size_disagree(tmp_path):
+def test_a_size_that_disagrees_with_the_header_raises(tmp_path):
     path = write_cfl(tmp_path / "a", numbered(4, 3))
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match=r"a\.cfl: has 88 bytes, but a\.hdr says 4 x 3 x .* which are 96 .*copy both"):
@@ -63,14 +63,14 @@ def test_header_and_size_disagree(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "# Dimensions\n", "# Dimensions\n2 x 3\n", "# Dimensions\n2 0\n", "1 " * 17])
-def test_header_without_dimensions(tmp_path, text):
+def test_a_header_without_dimensions_raises(tmp_path, text):
     path = write_cfl(tmp_path / "a", numbered(4, 3))
     (tmp_path / "a.hdr").write_text(text)
     with pytest.raises(ValueError, match=r"a\.hdr: no dimensions; expected a line '# Dimensions'"):
         read_cfl(path)
 
 
-def test_one_of_the_two_is_missing(tmp_path):
+def test_a_missing_header_or_data_file_raises(tmp_path):
     path = write_cfl(tmp_path / "a", numbered(4, 3))
     for missing in ("a.hdr", "a.cfl"):
         kept = (tmp_path / missing).read_bytes()
@@ -80,7 +80,7 @@ def test_one_of_the_two_is_missing(tmp_path):
         (tmp_path / missing).write_bytes(kept)
 
 
-def test_never_overwrites_unless_told(tmp_path):
+def test_existing_files_are_kept_unless_overwrite_is_set(tmp_path):
     path = write_cfl(tmp_path / "a", numbered(4, 3))
     with pytest.raises(ValueError, match=r"a\.hdr: exists and is not overwritten"):
         write_cfl(path, numbered(2, 2))
@@ -101,7 +101,7 @@ def test_never_overwrites_unless_told(tmp_path):
         (np.array([1, np.nan]), "NaN or infinity in the array"),
     ],
 )
-def test_bad_arrays_are_not_written(tmp_path, array, message):
+def test_invalid_arrays_are_not_written(tmp_path, array, message):
     with pytest.raises(ValueError, match=message):
         write_cfl(tmp_path / "a", array)
     assert not list(tmp_path.iterdir())

@@ -1,14 +1,15 @@
-"""Writing ISMRMRD: the package ismrmrd reads it, we read what it writes, and every refusal."""
+"""Tests of writing ISMRMRD, and of agreement with the package ismrmrd in both directions."""
 
 import numpy as np
 import pytest
 
 from deqjax.data import read_ismrmrd, read_noise, write_ismrmrd
+from deqjax.data.formats import ismrmrd_acquisitions as layout
 
 KSPACE = (np.arange(2 * 3 * 8 * 5).reshape(2, 3, 8, 5) * (1 - 2j)).astype(np.complex64)
 
 
-def test_the_ismrmrd_package_reads_what_we_write(tmp_path):
+def test_the_ismrmrd_package_reads_our_files(tmp_path):
     ismrmrd = pytest.importorskip("ismrmrd")
     noise = np.full((3, 11), 1 + 1j, np.complex64)
     mask = np.array([[1, 0, 1, 1, 1]])
@@ -36,7 +37,7 @@ def test_the_ismrmrd_package_reads_what_we_write(tmp_path):
     assert [one.scan_counter for one in acquisitions] == list(range(9))
 
 
-def test_we_read_what_the_ismrmrd_package_writes(tmp_path):
+def test_files_of_the_ismrmrd_package_are_read(tmp_path):
     ismrmrd = pytest.importorskip("ismrmrd")
     template = write_ismrmrd(tmp_path / "template.h5", KSPACE)
     with ismrmrd.Dataset(template, "dataset", create_if_needed=False) as dataset:
@@ -52,12 +53,37 @@ def test_we_read_what_the_ismrmrd_package_writes(tmp_path):
             one.idx.slice, one.idx.kspace_encode_step_1 = number, line
             dataset.append_acquisition(one)
     scan = read_ismrmrd(path)
+    assert scan.mask is not None
     np.testing.assert_array_equal(scan.mask[:, 0], [[0, 1, 0, 0, 1], [1, 0, 0, 0, 1]])
     np.testing.assert_array_equal(scan.kspace, KSPACE * scan.mask[:, None])
     np.testing.assert_array_equal(read_noise(path), np.ones((3, 20)))
 
 
-def test_never_overwrites_unless_told(tmp_path):
+def test_layout_and_flags_agree_with_the_ismrmrd_package():
+    ismrmrd = pytest.importorskip("ismrmrd")
+    from ismrmrd.hdf5 import acquisition_dtype
+
+    assert acquisition_dtype == layout.ACQUISITION
+    assert layout.FIRST_IN_SLICE == ismrmrd.ACQ_FIRST_IN_SLICE
+    assert layout.LAST_IN_SLICE == ismrmrd.ACQ_LAST_IN_SLICE
+    assert layout.NOISE == ismrmrd.ACQ_IS_NOISE_MEASUREMENT
+    assert layout.CALIBRATION == ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
+    assert layout.REVERSE == ismrmrd.ACQ_IS_REVERSE
+    assert layout.LAST_IN_MEASUREMENT == ismrmrd.ACQ_LAST_IN_MEASUREMENT
+    assert set(layout.NOT_IMAGE) == {
+        ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
+        ismrmrd.ACQ_IS_NAVIGATION_DATA,
+        ismrmrd.ACQ_IS_PHASECORR_DATA,
+        ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
+        ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
+        ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
+        ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
+        ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
+        ismrmrd.ACQ_IS_PHASE_STABILIZATION,
+    }
+
+
+def test_existing_files_are_kept_unless_overwrite_is_set(tmp_path):
     path = write_ismrmrd(tmp_path / "new" / "a.h5", KSPACE)
     with pytest.raises(ValueError, match=r"a\.h5: exists and is not overwritten"):
         write_ismrmrd(path, 2 * KSPACE)
@@ -80,7 +106,7 @@ def test_never_overwrites_unless_told(tmp_path):
         (KSPACE, {"noise": np.ones((2, 9))}, r"noise must be \(coil, sample\) with 3 coils"),
     ],
 )
-def test_bad_input(tmp_path, kspace, options, message):
+def test_invalid_input_raises(tmp_path, kspace, options, message):
     with pytest.raises(ValueError, match=message):
         write_ismrmrd(tmp_path / "a.h5", kspace, **options)
     assert not list(tmp_path.iterdir())
