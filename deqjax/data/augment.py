@@ -12,8 +12,8 @@ from deqjax.data.random_fields import plane_waves
 class Augment:
     """Change the image of a slice at random, in the same way for all coils: ``kspace -> F(change(F^-1 kspace))``.
 
-    The changes are applied in this order: crop, flips, transpose, phase, gamma, gain. The default
-    settings change nothing.
+    The changes are applied in this order: crop, flips, transpose, phase, gamma, gain. The default settings change
+    nothing.
 
     Attributes:
       flips: reverse each axis with probability 1/2.

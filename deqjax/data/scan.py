@@ -82,7 +82,10 @@ def slice_range(path: str | Path, slices: tuple[int, int] | None, total: int) ->
     """
     first, last = (0, total - 1) if slices is None else slices
     if not 0 <= first <= last < total:
-        raise ValueError(f"{path}: no slices {first} to {last}; it has {total}, counted from 0 (last included)")
+        raise ValueError(
+            f"{path}: no slices {first} to {last}; it has {total}, counted from 0 (last included); choose from 0 to "
+            f"{total - 1}"
+        )
     return first, last
 
 

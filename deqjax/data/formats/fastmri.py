@@ -102,7 +102,7 @@ def open_kspace(path: str | Path) -> Iterator[tuple[h5py.File, h5py.Dataset]]:
         if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c":
             raise ValueError(
                 f"{path}: 'kspace' has shape {kspace.shape} and type {kspace.dtype}; it must be complex with axes "
-                "(slice, y, x) or (slice, coil, y, x)"
+                "(slice, y, x) or (slice, coil, y, x); write it with write_volume"
             )
         yield file, kspace
 

@@ -141,6 +141,7 @@ def _open_grey_image(path: str | Path) -> Any:
     file = open_nifti(path)
     if len(_sizes(file)) not in (2, 3) or file.get_data_dtype().kind not in "biufc":
         raise ValueError(
-            f"{path}: shape {file.shape}, type {file.get_data_dtype()}; expected one grey image (x, y) or (x, y, slice)"
+            f"{path}: shape {file.shape}, type {file.get_data_dtype()}; expected one grey image (x, y) or "
+            "(x, y, slice); save one volume of a series to a file of its own"
         )
     return file
