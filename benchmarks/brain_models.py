@@ -23,7 +23,7 @@ from timing import median_timed
 from deqjax import model_folders
 from deqjax.config import Config
 from deqjax.data import Augment, crop_image, list_files, read_volume, write_volume
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.physics import MaskedFourier
 from deqjax.reconstruct import Reconstructor
 from deqjax.report import comparison

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from deqjax.data import birdcage_maps, list_files, read_volume, write_volume
-from deqjax.data.fourier import fft2c, ifft2c
-from deqjax.data.waves import waves
+from deqjax.data.fourier_numpy import fft2c, ifft2c
+from deqjax.data.random_fields import plane_waves
 
 
 def random_maps(rng: np.random.Generator, coils: int, shape: tuple[int, int]) -> np.ndarray:
@@ -20,7 +20,7 @@ def random_maps(rng: np.random.Generator, coils: int, shape: tuple[int, int]) ->
     maps = birdcage_maps(coils, shape, radius=rng.uniform(1.2, 2.0))
     places = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])
     for smap in maps:
-        smap *= np.exp(0.3 * waves(rng, places, 0.3, 8) + 1j * waves(rng, places, 0.3, 8))
+        smap *= np.exp(0.3 * plane_waves(rng, places, 0.3, 8) + 1j * plane_waves(rng, places, 0.3, 8))
     return maps / np.linalg.norm(maps, axis=0)
 
 

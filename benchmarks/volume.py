@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import deqjax as dj
-from deqjax.data.birdcage import birdcage_maps
+from deqjax.data import birdcage_maps
 
 
 def invented_volume(shape: tuple[int, int, int]) -> np.ndarray:

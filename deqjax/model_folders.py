@@ -11,7 +11,7 @@ import numpy as np
 
 from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, Trust, read_config, to_toml
-from deqjax.data.npz_archive import DAMAGE
+from deqjax.data.formats.npz import ARCHIVE_ERRORS
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.solvers import Stats
@@ -126,7 +126,7 @@ def read_params(path: Path, shapes: Params) -> Params:
     try:
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-    except (*DAMAGE, TypeError) as error:
+    except (*ARCHIVE_ERRORS, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
     expected = {name: leaf.shape for name, leaf in _flatten(shapes).items()}
     found = {name: array.shape for name, array in stored.items()}

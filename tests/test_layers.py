@@ -8,7 +8,7 @@ import deqjax
 
 ROOT = Path(deqjax.__file__).parent
 LAYERS = [
-    {"types", "pytree", "atomic_write"},
+    {"types", "pytree", "atomic_write", "nifti_files"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct", "toml_settings"},
@@ -16,8 +16,9 @@ LAYERS = [
     {"model_folders"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-BESIDE = {("losses", "metrics"), ("training", "config")}  # who may import a neighbour; nobody else does
-REGISTRATION = {"types", "pytree", "atomic_write", "solvers", "implicit", "losses"}
+# The only imports between neighbours of one layer.
+BESIDE = {("nifti_files", "atomic_write"), ("losses", "metrics"), ("training", "config")}
+REGISTRATION = {"types", "pytree", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration"}, "orbax": {"training"}}
 
 

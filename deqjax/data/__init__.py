@@ -1,27 +1,22 @@
-"""Host side, NumPy and h5py: files in, batches out, and an embedded data set of invented brains."""
+"""Host-side data in NumPy and h5py: reading and writing files, training batches, and a data set of invented heads."""
 
 from deqjax.data.augment import Augment
-from deqjax.data.bart import read_bart, write_bart
-from deqjax.data.batches import Batch, batch_at
-from deqjax.data.birdcage import birdcage_maps
-from deqjax.data.cfl import read_cfl, write_cfl
+from deqjax.data.batches import Batch, batch_at, prefetch
 from deqjax.data.crop import crop_field_of_view, crop_image, crop_kspace, lower_resolution
-from deqjax.data.describe import describe
-from deqjax.data.dicom import write_dicom
-from deqjax.data.fastmri import read_slice, read_volume
-from deqjax.data.ismrmrd import read_ismrmrd
-from deqjax.data.ismrmrd_acquisitions import read_noise
-from deqjax.data.list_files import list_files
-from deqjax.data.nifti import read_nifti, write_nifti
-from deqjax.data.npz import read_npz, write_npz
-from deqjax.data.open_scan import open_scan, scan_shape
-from deqjax.data.phantom import phantom_image, phantom_volume, write_phantoms
-from deqjax.data.prefetch import prefetch
-from deqjax.data.scan import Scan
-from deqjax.data.scan_batches import scan_batches
+from deqjax.data.formats.bart import read_bart, read_cfl, write_bart, write_cfl
+from deqjax.data.formats.dicom import write_dicom
+from deqjax.data.formats.fastmri import read_slice, read_volume, write_submission, write_volume
+from deqjax.data.formats.ismrmrd import read_ismrmrd
+from deqjax.data.formats.ismrmrd_acquisitions import read_noise
+from deqjax.data.formats.ismrmrd_writing import write_ismrmrd
+from deqjax.data.formats.nifti import read_nifti, write_nifti
+from deqjax.data.formats.npz import read_npz, write_npz
+from deqjax.data.mixed_batches import scan_batches
+from deqjax.data.phantoms.coil_maps import birdcage_maps
+from deqjax.data.phantoms.volumes import phantom_image, phantom_volume, write_phantoms
+from deqjax.data.scan import Scan, describe
+from deqjax.data.scan_files import list_files, open_scan, scan_shape
 from deqjax.data.slices import Slices
-from deqjax.data.write import write_submission, write_volume
-from deqjax.data.write_ismrmrd import write_ismrmrd
 
 __all__ = [
     "Augment",

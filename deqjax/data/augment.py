@@ -1,27 +1,38 @@
-"""Turning one fully sampled slice into many."""
+"""Random augmentation of fully sampled k-space."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from deqjax.data.fourier import fft2c, ifft2c
-from deqjax.data.waves import waves
+from deqjax.data.fourier_numpy import fft2c, ifft2c
+from deqjax.data.random_fields import plane_waves
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Change an image at random, all coils alike: ``kspace -> F(change(F^-1 kspace))``; by default not at all.
+    """Change the image of a slice at random, in the same way for all coils: ``kspace -> F(change(F^-1 kspace))``.
 
-    In this order: ``crop`` (y, x), a window anywhere in the image; ``flips``, each axis with probability 1/2;
-    ``transpose`` of a square image, with probability 1/2; ``phase``, times ``exp(i p)`` with a smooth map p whose
-    largest magnitude is ``phase`` radians; ``gamma``, magnitudes ``m (m / max m)^(e^u - 1)`` with u uniform in
-    ``[-gamma, gamma]``, where m is the root of the sum of squares over the coils; ``gain``, times ``e^u`` likewise.
+    The changes are applied in this order: crop, flips, transpose, phase, gamma, gain. The default settings change
+    nothing.
 
-    Call it with k-space (y, x) or (coil, y, x) and a NumPy ``Generator``. Raises ValueError for negative amplitudes, a
-    crop larger than the image, or a transpose of an image that is not square.
+    Attributes:
+      flips: reverse each axis with probability 1/2.
+      transpose: transpose a square image with probability 1/2.
+      crop: the size (y, x) of a window at a random position in the image.
+      phase: multiply by ``exp(i p)`` with a smooth random map p, in radians; this is the limit of ``max |p|``, which is
+        drawn uniformly below it.
+      gamma: replace the magnitude by ``m (m / max m)^(e^u - 1)`` with u uniform in ``[-gamma, gamma]``, where m is the
+        root of the sum of squares over the coils.
+      gain: multiply by ``e^u`` with u uniform in ``[-gain, gain]``.
 
-    Source: augmentation in the image and not in k-space as in Fabian, Heckel, Soltanolkotabi, "Data augmentation for
-    deep learning based accelerated MRI reconstruction with limited data", ICML 2021 (arXiv:2106.14947).
+    Call an instance with k-space (y, x) or (coil, y, x) and a NumPy ``Generator``; it returns k-space.
+
+    Raises:
+      ValueError: an amplitude is negative, the crop is larger than the image, or an image to be transposed is not
+        square.
+
+    Source: Fabian, Heckel, Soltanolkotabi, "Data augmentation for deep learning based accelerated MRI reconstruction
+    with limited data", ICML 2021 (arXiv:2106.14947), which augments in the image domain and not in k-space.
 
     >>> augment = Augment(flips=True, crop=(4, 4), phase=1.0)
     >>> augment(np.ones((2, 8, 6), np.complex64), np.random.default_rng(0)).shape
@@ -38,7 +49,9 @@ class Augment:
     def __post_init__(self) -> None:
         for name in ("phase", "gamma", "gain"):
             if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"augment.{name} is an amplitude and must not be negative, got {getattr(self, name)}")
+                raise ValueError(
+                    f"augment.{name} is an amplitude, which must be finite and not negative; got {getattr(self, name)}"
+                )
         if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
             raise ValueError(f"augment.crop must be two sizes (y, x) of at least 1, got {self.crop}")
         if self.transpose and self.crop is not None and self.crop[0] != self.crop[1]:
@@ -55,8 +68,8 @@ class Augment:
         if self.transpose:
             if image.shape[-1] != image.shape[-2]:
                 raise ValueError(
-                    f"augment.transpose needs square images, this one is (y, x) = {image.shape[-2:]}: set data.crop or "
-                    "augment.crop to a square"
+                    f"augment.transpose needs square images, but this one is (y, x) = {image.shape[-2:]}; set "
+                    "data.crop or augment.crop to a square"
                 )
             image = np.swapaxes(image, -1, -2) if rng.uniform() < 0.5 else image
         if self.phase:
@@ -69,23 +82,24 @@ class Augment:
 
 
 def _random_window(image: np.ndarray, crop: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Cut a window of size ``crop`` (y, x) out of the image at a random position."""
     if any(keep > size for keep, size in zip(crop, image.shape[-2:])):
         raise ValueError(
-            f"augment.crop {crop} is larger than the image (y, x) = {image.shape[-2:]}: choose a smaller one"
+            f"augment.crop {crop} is larger than the image (y, x) = {image.shape[-2:]}; choose a smaller crop"
         )
     top, left = (int(rng.integers(size - keep + 1)) for size, keep in zip(image.shape[-2:], crop))
     return image[..., top : top + crop[0], left : left + crop[1]]
 
 
 def _smooth_map(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """A map (y, x) of about one wave across the image, of largest magnitude 1, times a uniform draw."""
+    """Return a random map (y, x) with about one wave across the image and ``max |map|`` uniform in [0, 1]."""
     y, x = (np.linspace(-0.5, 0.5, size, dtype=np.float32) for size in shape)
-    field = waves(rng, (y[:, None], x), frequency=0.6, count=6)
+    field = plane_waves(rng, (y[:, None], x), frequency=0.6, count=6)
     return field * (rng.uniform() / (np.abs(field).max() + 1e-12))
 
 
 def _contrast(image: np.ndarray, exponent: float) -> np.ndarray:
-    """The factor ``(m / max m) ** exponent`` of every pixel, 0 where m is 0."""
+    """Return the factor ``(m / max m) ** exponent`` of every pixel; it is 0 where m is 0."""
     magnitude = np.sqrt((np.abs(image.reshape(-1, *image.shape[-2:])) ** 2).sum(axis=0))
     relative = magnitude / (magnitude.max() + np.float32(1e-30))
     return np.power(relative, exponent, where=relative > 0, out=np.zeros_like(relative))

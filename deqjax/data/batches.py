@@ -1,4 +1,10 @@
-"""What one training step gets: fully sampled k-space and the masks to sample it with."""
+"""Training batches: k-space and masks of one step, and the background thread that makes them ahead of time."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -8,14 +14,14 @@ from deqjax.data.slices import Slices
 from deqjax.pytree import operand
 from deqjax.types import Mask
 
-ORDER, CHANGE = 0, 1
+T = TypeVar("T")
+SHUFFLE_STREAM, AUGMENT_STREAM = 0, 1
+"""Second entry of a random seed: separates the order of the slices from their augmentation."""
 
 
 @operand
 class Batch:
-    """Some slices and their masks; the training step does the sampling, ``mask * kspace``.
-
-    Source: ours; it is what ``deqjax.training`` consumes.
+    """Fully sampled k-space of some slices and their masks; the training step samples it as ``mask * kspace``.
 
     >>> batch = Batch(kspace=np.zeros((2, 8, 6), np.complex64), mask=np.ones((2, 1, 6), np.float32))
     >>> jax.tree.map(np.shape, batch)
@@ -26,21 +32,31 @@ class Batch:
     """(batch, y, x) or (batch, coil, y, x), complex64, **fully sampled**."""
 
     mask: jax.Array | np.ndarray
-    """(batch, 1, x) float32: broadcasts against (batch, y, x)."""
+    """(batch, 1, x) float32; broadcasts against (batch, y, x)."""
 
 
 def batch_at(slices: Slices, mask: Mask, batch_size: int, augment: Augment, seed: int, step: int) -> Batch:
-    """Make the batch of one training step: a pure function of its arguments, so that training resumes exactly.
+    """Make the batch of one training step; it depends on the arguments alone, so that training resumes exactly.
 
-    Example ``p`` of step ``t`` is number ``n = t batch_size + p`` of an endless row of shuffled epochs: slice
-    ``order_e[n mod N]`` with ``e = n // N``, where ``order_e`` is a permutation drawn from (seed, e). So every slice
-    comes once an epoch for any batch size, and a batch may straddle two epochs. Augmentation is drawn from
-    (seed, t, p), and the mask is ``mask(shape, (seed, t, p))``.
+    The epochs follow each other without a gap, and each one visits the slices in a new random order. Example ``p`` of
+    step ``t`` has the number ``n = t batch_size + p`` in this sequence. It is the slice ``order_e[n mod N]`` of epoch
+    ``e = n // N``, where ``order_e`` is a permutation drawn from (seed, e). Every slice therefore comes once an epoch
+    for any batch size, and a batch may hold slices of two epochs. The augmentation is drawn from (seed, t, p), and the
+    mask is ``mask(shape, (seed, t, p))``.
 
-    Raises ValueError for slices of unequal shape in one batch, a bad batch size, and negative seed or step.
+    Args:
+      slices: the training slices.
+      mask: makes the mask of a slice.
+      batch_size: number of slices in the batch.
+      augment: the random changes of each slice.
+      seed: seed of the order, the augmentation and the masks.
+      step: number of the training step, counted from 0.
 
-    Source: ours; epochs without replacement as usual for stochastic gradients (Bottou, "Stochastic Gradient Descent
-    Tricks", Neural Networks: Tricks of the Trade, 2012).
+    Returns:
+      The batch, in NumPy arrays.
+
+    Raises:
+      ValueError: slices of unequal shape in one batch, a bad batch size, or a negative seed or step.
 
     >>> import tempfile
     >>> from deqjax import masks
@@ -55,21 +71,64 @@ def batch_at(slices: Slices, mask: Mask, batch_size: int, augment: Augment, seed
     kspaces, patterns, origins = [], [], []
     for position in range(batch_size):
         i = slice_number(len(slices), seed, step * batch_size + position)
-        rng = np.random.default_rng((seed, CHANGE, step, position))
+        rng = np.random.default_rng((seed, AUGMENT_STREAM, step, position))
         kspaces.append(augment(slices.example(i), rng))
         patterns.append(mask(kspaces[-1].shape, (seed, step, position)))
         origins.append(slices.index[i])
     if len({kspace.shape for kspace in kspaces}) > 1:
         found = ", ".join(f"{path.name} {kspace.shape}" for (path, _), kspace in zip(origins, kspaces))
-        raise ValueError(f"slices of one batch need one shape, got {found}: set data.crop or augment.crop")
+        raise ValueError(
+            f"the slices of one batch need one k-space shape ([coil,] y, x), got {found}: set data.crop or augment.crop"
+        )
     return Batch(np.stack(kspaces), np.stack(patterns))
 
 
 def slice_number(total: int, seed: int, n: int) -> int:
-    """Which of ``total`` slices is number ``n`` of the endless row of shuffled epochs.
+    """Return which of ``total`` slices has the number ``n`` in the endless sequence of shuffled epochs.
 
     >>> sorted(slice_number(4, seed=0, n=n) for n in range(4, 8))
     [0, 1, 2, 3]
     """
     epoch, offset = divmod(n, total)
-    return int(np.random.default_rng((seed, ORDER, epoch)).permutation(total)[offset])
+    return int(np.random.default_rng((seed, SHUFFLE_STREAM, epoch)).permutation(total)[offset])
+
+
+def prefetch(make: Callable[[int], T], start: int = 0, depth: int = 2) -> Generator[T, None, None]:
+    """Yield ``make(start), make(start + 1), ...`` without end, made ahead of time in one background thread.
+
+    An exception of ``make`` is raised when its item is due. The thread starts with the first item. It ends when the
+    generator is closed or deleted, or has raised an exception.
+
+    Args:
+      make: makes the item of a step.
+      start: the first step.
+      depth: number of items that are made ahead.
+
+    Returns:
+      A generator of the items.
+
+    Raises:
+      ValueError: the depth is below 1.
+
+    >>> squares = prefetch(lambda step: step**2, start=3)
+    >>> next(squares), next(squares)
+    (9, 16)
+    >>> squares.close()
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, got {depth}")
+    return _generate(make, start, depth)
+
+
+def _generate(make: Callable[[int], T], start: int, depth: int) -> Generator[T, None, None]:
+    steps = itertools.count(start)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as worker:
+        pending = deque(worker.submit(make, next(steps)) for _ in range(depth))
+        try:
+            while True:
+                item = pending.popleft().result()
+                pending.append(worker.submit(make, next(steps)))
+                yield item
+        finally:
+            for future in pending:
+                future.cancel()

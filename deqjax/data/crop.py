@@ -1,17 +1,27 @@
-"""Making an image or a k-space smaller: what is kept in the middle, and the two things that can mean."""
+"""Crops of images and of k-space: to a smaller field of view, or to a lower resolution."""
 
 import math
 
 import numpy as np
 
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 
 
 def crop_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Keep the middle of images (..., Y, X) -> (..., y, x), from ``start = (N - n) // 2`` along each axis.
+    """Keep the middle of images, from the index ``start = (N - n) // 2`` along each axis.
 
-    Raises ValueError for a shape that is larger than the image. Source: fastMRI's ``center_crop`` (Zbontar et al.,
-    arXiv:1811.08839, 2018; code ``fastmri/data/transforms.py``).
+    Args:
+      image: (..., Y, X).
+      shape: the size (y, x) to keep.
+
+    Returns:
+      The cropped images (..., y, x).
+
+    Raises:
+      ValueError: the shape is larger than the image.
+
+    Source: Zbontar et al., "fastMRI: An Open Dataset and Benchmarks for Accelerated MRI", arXiv:1811.08839, 2018
+    (``center_crop`` in ``fastmri/data/transforms.py``).
 
     >>> crop_image(np.arange(10).reshape(2, 5), (2, 2))
     array([[1, 2],
@@ -22,10 +32,20 @@ def crop_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def crop_kspace(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Keep the middle of k-space (..., Y, X) -> (..., y, x), from ``start = N // 2 - n // 2``: 0 stays in the centre.
+    """Keep the middle of k-space, from the index ``start = N // 2 - n // 2`` along each axis.
 
-    No value is changed; see `lower_resolution` for the scale of the image. Raises ValueError for a shape that is
-    larger than the k-space. Source: the centre sample of the shifted transform is ``N // 2`` (``numpy.fft.fftshift``).
+    The zero frequency stays at the centre sample ``n // 2``. The values are not changed; `lower_resolution` also
+    corrects the scale of the image.
+
+    Args:
+      kspace: (..., Y, X).
+      shape: the size (y, x) to keep.
+
+    Returns:
+      The cropped k-space (..., y, x).
+
+    Raises:
+      ValueError: the shape is larger than the k-space.
 
     >>> crop_kspace(np.arange(6)[None], (1, 3))
     array([[2, 3, 4]])
@@ -35,11 +55,22 @@ def crop_kspace(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def crop_field_of_view(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Make k-space smaller by showing **less of the body** at the same pixel size: ``F crop_image(F^-1 kspace)``.
+    """Crop k-space to a **smaller field of view** at the same pixel size: ``F crop_image(F^-1 kspace)``.
 
-    kspace (..., Y, X) -> (..., y, x), coil by coil; the intensity of the image is unchanged. fastMRI compares images
-    after this crop. Raises ValueError for a shape that is larger than the k-space. Source: Zbontar et al.,
-    arXiv:1811.08839, 2018, "Knee emulated single-coil" and the baseline's cropping.
+    The transform acts on each coil separately and keeps the intensity of the image. fastMRI compares images after
+    this crop.
+
+    Args:
+      kspace: (..., Y, X).
+      shape: the size (y, x) to keep.
+
+    Returns:
+      The k-space (..., y, x) of the cropped images.
+
+    Raises:
+      ValueError: the shape is larger than the k-space.
+
+    Source: Zbontar et al., arXiv:1811.08839, 2018, "Knee emulated single-coil", and the cropping of its baselines.
 
     >>> crop_field_of_view(fft2c(np.eye(4, dtype=np.complex64)), (2, 2)).real.round(3) + 0
     array([[1., 0.],
@@ -50,11 +81,20 @@ def crop_field_of_view(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray
 
 
 def lower_resolution(kspace: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Make k-space smaller by **larger pixels** over the same field of view: ``crop_kspace(kspace) sqrt(y x / (Y X))``.
+    """Crop k-space to **larger pixels** over the same field of view: ``crop_kspace(kspace) sqrt(y x / (Y X))``.
 
-    kspace (..., Y, X) -> (..., y, x). A low-pass with a sharp edge, so that contours ring. The factor keeps the
-    intensity of the image, since the orthonormal transform of fewer samples would raise it by ``sqrt(Y X / (y x))``.
-    Raises ValueError for a shape that is larger than the k-space. Source: the definition of the orthonormal transform.
+    This is a low-pass filter with a sharp edge, so that contours in the image show ringing. The factor keeps the
+    intensity of the image: the orthonormal transform of fewer samples would raise it by ``sqrt(Y X / (y x))``.
+
+    Args:
+      kspace: (..., Y, X).
+      shape: the size (y, x) to keep.
+
+    Returns:
+      The k-space (..., y, x) of the image at the lower resolution.
+
+    Raises:
+      ValueError: the shape is larger than the k-space.
 
     >>> ifft2c(lower_resolution(fft2c(np.full((4, 6), 3, np.complex64)), (2, 3))).real.round(3)
     array([[3., 3., 3.],
@@ -69,7 +109,7 @@ def _window(start: int, length: int) -> slice:
 
 
 def _sizes(name: str, data: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Pairs (size, keep) of the axes y and x, or a clear refusal."""
+    """Return the pairs (size, keep) of the axes y and x; raise a ValueError if the crop does not fit."""
     if data.ndim < 2 or len(shape) != 2:
         raise ValueError(f"{name} must be (..., y, x) and the crop (y, x); got shapes {data.shape} and {tuple(shape)}")
     pairs = list(zip(data.shape[-2:], shape))

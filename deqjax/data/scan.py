@@ -1,4 +1,4 @@
-"""What a file holds, in memory."""
+"""The contents of a k-space file in memory, and how its mask and its slice numbers are derived."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a file holds of one slice, or, with one more leading ``slice`` axis in kspace and target, of several.
+    """The k-space of one slice of a file, or of several slices, and what else the file says about it.
+
+    A scan of several slices has a leading ``slice`` axis in ``kspace`` and ``target``.
 
     Source: Zbontar et al., "fastMRI: An Open Dataset and Benchmarks for Accelerated MRI", arXiv:1811.08839, 2018.
 
@@ -18,47 +20,86 @@ class Scan:
     """
 
     kspace: np.ndarray
-    """(coil, y, x), or (y, x) of a single-coil file; complex64."""
+    """(coil, y, x), or (y, x) for a single-coil file; complex64."""
     target: np.ndarray | None = None
-    """(y, x) float32: ``reconstruction_rss``, or ``reconstruction_esc`` of a single-coil file; absent in test files."""
+    """(y, x) float32: ``reconstruction_rss`` of fastMRI, or ``reconstruction_esc`` for a single-coil file. Test files
+    have none."""
     mask: np.ndarray | None = None
-    """(1, x) float32: the lines that were sampled; only in test files. Other formats also give (y, x), and a leading
-    slice axis where slices differ; None means that all was sampled."""
+    """(1, x) float32: the lines that were sampled; in fastMRI only test files store it. Other formats also give (y, x),
+    with a leading slice axis where the slices differ. None means that everything was sampled."""
     padding: tuple[int, int] | None = None
-    """Columns ``left <= x < right`` were acquired."""
+    """Only the columns ``left <= x < right`` were acquired."""
     crop: tuple[int, int] | None = None
-    """Size (y, x) that the scanner crops its image to; the square of the columns where there are fewer (FLAIR)."""
+    """The size (y, x) to which the scanner crops its image. Where k-space has fewer columns than that, as in some
+    FLAIR scans, it is the square of the number of columns."""
     attrs: dict[str, Any] | None = None
-    """Attributes of the file: acquisition, patient_id, and norm and max of the target, which test files lack."""
+    """The attributes of the file: acquisition, patient_id, and the norm and max of the target (not in test files)."""
     name: str = ""
-    """File name with its suffix: the seed of its evaluation mask."""
+    """The name of the file with its suffix. It is the seed of the evaluation mask."""
     slices: tuple[int, ...] = ()
-    """Which slices of the file these are."""
+    """The numbers of these slices in the file."""
     format: str = ""
-    """What kind of file it was, in words."""
+    """The name of the file format."""
     smaps: np.ndarray | None = None
-    """([slice,] coil, y, x) complex64, where the file holds them."""
+    """Coil sensitivities ([slice,] coil, y, x) complex64, where the file holds them."""
     voxel_size: tuple[float, float, float] | None = None
-    """Millimetres along (slice, y, x), where the file says."""
+    """Millimetres along (slice, y, x), where the file gives them."""
+
+
+def describe(scan: Scan) -> str:
+    """Describe a scan of several slices in one line: name, format, slices, coils, size and the sampled fraction.
+
+    >>> describe(Scan(np.zeros((3, 8, 6), np.complex64), mask=np.array([[1, 0, 1, 0, 0, 1]]), name="a.h5"))
+    'a.h5: 3 slices, 1 coil, 8 x 6, 50 % sampled'
+    """
+    slices, coils = scan.kspace.shape[0], scan.kspace.shape[1] if scan.kspace.ndim == 4 else 1
+    y, x = scan.kspace.shape[-2:]
+    parts = [f"{slices} slice{'s' * (slices != 1)}", f"{coils} coil{'s' * (coils != 1)}", f"{y} x {x}"]
+    left, right = scan.padding or (0, x)
+    if scan.mask is None and right - left < x:
+        parts.append(f"columns {left} to {right - 1} all sampled")
+    else:
+        parts.append("all sampled" if scan.mask is None else f"{scan.mask.mean():.0%} sampled".replace("%", " %"))
+    if scan.voxel_size is not None:
+        parts.append(" x ".join(f"{mm:.3g}" for mm in scan.voxel_size) + " mm")
+    parts += [f"with {name}" for name in ("target", "smaps") if getattr(scan, name) is not None]
+    return f"{scan.name}{', ' * bool(scan.format)}{scan.format}: {', '.join(parts)}"
 
 
 def slice_range(path: str | Path, slices: tuple[int, int] | None, total: int) -> tuple[int, int]:
-    """First and last slice, both included, of ``total``; a ValueError names the file where it lacks them.
+    """Return the first and the last slice to read, both included.
+
+    Args:
+      path: the file, named in the error.
+      slices: first and last slice that the caller asks for; None asks for all.
+      total: number of slices in the file.
+
+    Raises:
+      ValueError: the file does not have these slices.
 
     >>> slice_range("file.h5", None, 5), slice_range("file.h5", (1, 2), 5)
     ((0, 4), (1, 2))
     """
     first, last = (0, total - 1) if slices is None else slices
     if not 0 <= first <= last < total:
-        raise ValueError(f"{path}: no slices {first} to {last}; it has {total}, counted from 0 (last included)")
+        raise ValueError(
+            f"{path}: no slices {first} to {last}; it has {total}, counted from 0 (last included); choose from 0 to "
+            f"{total - 1}"
+        )
     return first, last
 
 
 def shared_mask(sampled: np.ndarray) -> np.ndarray | None:
-    """Write a pattern (slice, y, x) of bools as the smallest float32 mask that says the same, None where all is true.
+    """Reduce a sampling pattern to the smallest equivalent float32 mask; return None if everything was sampled.
 
-    It is (1, x) where all rows agree, (y, x) where all slices do, and keeps its slice axis where they differ.
-    A slice without any sample says nothing, and takes the pattern of the others.
+    A slice without any sample carries no information about the pattern, so it takes the pattern of the other slices.
+
+    Args:
+      sampled: (slice, y, x) bool.
+
+    Returns:
+      The mask (1, x) if all slices and rows agree, (y, x) if all slices agree, (slice, 1, x) if the rows of each slice
+      agree, and (slice, y, x) otherwise.
 
     >>> shared_mask(np.array([[[True, False]] * 3] * 2))
     array([[1., 0.]], dtype=float32)
@@ -75,14 +116,21 @@ def shared_mask(sampled: np.ndarray) -> np.ndarray | None:
 
 
 def find_mask(kspace: np.ndarray) -> np.ndarray | None:
-    """Find what was sampled in k-space (slice, [coil,] y, x) with zeros elsewhere: rows times lines that are not zero.
+    """Derive the mask of k-space that is zero where it was not sampled, for formats that store no mask.
 
-    For formats that store no mask. The result is as of `shared_mask`; k-space that is all zero counts as sampled.
+    A point counts as sampled if both its row and its line hold a value that is not zero. k-space that is zero
+    everywhere counts as sampled.
+
+    Args:
+      kspace: (slice, [coil,] y, x).
+
+    Returns:
+      The mask as returned by `shared_mask`.
 
     >>> find_mask(np.array([[[1, 0, 2j], [1, 0, 1]]]))
     array([[1., 0., 1.]], dtype=float32)
     """
-    some = kspace != 0
-    some = some.any(axis=1) if kspace.ndim == 4 else some
-    sampled = some.any(axis=2, keepdims=True) & some.any(axis=1, keepdims=True)
+    nonzero = kspace != 0
+    nonzero = nonzero.any(axis=1) if kspace.ndim == 4 else nonzero
+    sampled = nonzero.any(axis=2, keepdims=True) & nonzero.any(axis=1, keepdims=True)
     return shared_mask(sampled) if sampled.any() else None

@@ -1,4 +1,4 @@
-"""An index over the slices of many files, and their k-space on demand."""
+"""An index of the slices of many files, which reads their k-space on demand."""
 
 import threading
 from collections import OrderedDict
@@ -9,24 +9,30 @@ from typing import Literal
 import numpy as np
 
 from deqjax.data.crop import crop_field_of_view, lower_resolution
-from deqjax.data.open_scan import read_kspace, scan_shape
+from deqjax.data.scan_files import read_kspace, scan_shape
 
 CropMode = Literal["field_of_view", "resolution"]
 
 
 class Slices:
-    """All slices of the files, in order: ``len(slices)``, and ``slices.example(i)``, the k-space of one of them.
+    """All slices of a list of files: ``len(slices)`` counts them and ``slices.example(i)`` reads the k-space of one.
 
-    Files may be of any format of `open_scan`. ``slices=(first, last)`` takes these of every file, both included;
-    those that a short volume lacks are left out. ``crop=(y, x)`` makes k-space smaller, by ``crop_field_of_view`` or
-    by ``lower_resolution`` (``crop_mode``). Only shapes are read here; what was read since is kept up to
-    ``cache_bytes``, the least recently used goes first. The answers depend on the arguments alone, and may be asked
-    for from several threads.
+    Only the shapes are read when the index is made. The k-space of a slice is read when it is asked for, and kept in a
+    cache from which the least recently used slice is removed first. The results depend on the arguments alone, and
+    several threads may ask for slices at the same time.
 
-    Raises ValueError for no file, a bad file, files with and without coils in one list, a file without any of the
-    slices, or an unknown crop mode.
+    Args:
+      files: files of any format of `open_scan`.
+      slices: first and last slice, both included, to take of every file; slices that a short volume lacks are left out.
+      crop: the size (y, x) to which k-space is reduced.
+      crop_mode: "field_of_view" for `crop_field_of_view`, or "resolution" for `lower_resolution`.
+      cache_bytes: the size limit of the cache.
 
-    Source: fastMRI's ``SliceDataset`` (Zbontar et al., arXiv:1811.08839, 2018; ``fastmri/data/mri_data.py``).
+    Raises:
+      ValueError: no file, a bad file, files with and without coils in one list, a file without any of the slices, or an
+        unknown crop mode.
+
+    Source: Zbontar et al., arXiv:1811.08839, 2018 (``SliceDataset`` in ``fastmri/data/mri_data.py``).
 
     >>> import tempfile
     >>> from deqjax.data import write_phantoms
@@ -47,7 +53,7 @@ class Slices:
         if crop_mode not in modes:
             raise ValueError(f"crop_mode must be one of {sorted(modes)}, got {crop_mode!r}")
         self.crop = crop
-        self._smaller = modes[crop_mode]
+        self._reduce = modes[crop_mode]
         self.index: list[tuple[Path, int]] = []
         coil_axis: dict[bool, Path] = {}
         for path in map(Path, files):
@@ -57,28 +63,38 @@ class Slices:
             first, last = (0, total - 1) if slices is None else slices
             chosen = range(max(first, 0), min(last + 1, total))
             if not chosen:
-                raise ValueError(f"{path}: none of the slices {first} to {last}, it has {total}; change data.slices")
+                raise ValueError(
+                    f"{path}: none of the slices {first} to {last}, it has {total} slices, counted from 0; change "
+                    "data.slices"
+                )
             self.index += [(path, number) for number in chosen]
         if not self.index:
             raise ValueError("no files: give at least one, for instance list_files(folder)")
         if len(coil_axis) == 2:
             raise ValueError(
-                f"{coil_axis[True]} has coils (slice, coil, y, x) and {coil_axis[False]} has none (slice, y, x): train "
-                "on one kind at a time"
+                f"{coil_axis[True]} has coils (slice, coil, y, x) and {coil_axis[False]} has none (slice, y, x): give "
+                "files of one kind only"
             )
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._cache_bytes, self._room, self._lock = cache_bytes, cache_bytes, threading.Lock()
+        self._cache_bytes, self._free_bytes, self._lock = cache_bytes, cache_bytes, threading.Lock()
 
     def __len__(self) -> int:
         return len(self.index)
 
     def example(self, i: int) -> np.ndarray:
-        """Fully sampled k-space (y, x) or (coil, y, x) of slice ``i`` of the index, complex64 and read-only.
+        """Read the fully sampled k-space of one slice.
 
-        Raises ValueError for a slice that is not there, a bad file, and one that is undersampled.
+        Args:
+          i: number of the slice in the index.
+
+        Returns:
+          k-space (y, x) or (coil, y, x), complex64 and read-only.
+
+        Raises:
+          ValueError: the index has no slice ``i``, or the file is damaged or undersampled.
         """
         if not 0 <= i < len(self.index):
-            raise ValueError(f"no slice {i}: there are {len(self.index)}, counted from 0")
+            raise ValueError(f"no slice {i}: there are {len(self.index)} slices, counted from 0")
         with self._lock:
             if i in self._cache:
                 self._cache.move_to_end(i)
@@ -87,7 +103,7 @@ class Slices:
         kspace = read_kspace(path, number)
         if self.crop is not None:
             try:
-                kspace = self._smaller(kspace, self.crop)
+                kspace = self._reduce(kspace, self.crop)
             except ValueError as error:
                 raise ValueError(f"{path}: {error} (data.crop)") from error
         kspace.setflags(write=False)
@@ -99,6 +115,6 @@ class Slices:
         if i in self._cache or kspace.nbytes > self._cache_bytes:
             return
         self._cache[i] = kspace
-        self._room -= kspace.nbytes
-        while self._room < 0:
-            self._room += self._cache.popitem(last=False)[1].nbytes
+        self._free_bytes -= kspace.nbytes
+        while self._free_bytes < 0:
+            self._free_bytes += self._cache.popitem(last=False)[1].nbytes

@@ -1,40 +1,41 @@
-"""What augmentation changes, and that it changes nothing else."""
+"""Tests of random augmentation: each change does what it says and nothing else."""
 
 import numpy as np
 import pytest
 
 from deqjax.data import Augment, birdcage_maps, phantom_volume
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 
 SINGLE = phantom_volume(0, (1, 24, 17)).kspace[0]
 MULTI = phantom_volume(0, (1, 24, 17), coils=3).kspace[0]
 
 
 def draws(augment, kspace, count=24):
+    """Return the images of an augmented slice for several seeds."""
     return [ifft2c(augment(kspace, np.random.default_rng(seed))) for seed in range(count)]
 
 
-def test_default_is_the_identity_and_settings_are_hashable():
+def test_default_changes_nothing_and_settings_are_hashable():
     assert Augment()(SINGLE, np.random.default_rng(0)) is SINGLE
     assert hash(Augment(crop=(4, 4))) == hash(Augment(crop=(4, 4)))
 
 
 @pytest.mark.parametrize("kspace", [SINGLE, MULTI], ids=["single", "multi"])
-def test_flips(kspace):
+def test_flips_reverse_either_axis(kspace):
     image = ifft2c(kspace)
     found = set()
     for drawn in draws(Augment(flips=True), kspace):
         match = [
             s
             for s in np.ndindex(2, 2)
-            if np.allclose(drawn, np.flip(image, [a - 2 for a in (0, 1) if s[a]]), atol=1e-5)
+            if np.allclose(drawn, np.flip(image, tuple(a - 2 for a in (0, 1) if s[a])), atol=1e-5)
         ]
         assert len(match) == 1
         found.add(match[0])
     assert len(found) == 4
 
 
-def test_transpose_of_a_square():
+def test_transpose_is_applied_to_about_half_of_the_square_images():
     square = Augment(crop=(17, 17), transpose=True)
     plain = Augment(crop=(17, 17))
     same = [np.allclose(a, b, atol=1e-5) for a, b in zip(draws(square, MULTI), draws(plain, MULTI))]
@@ -44,7 +45,7 @@ def test_transpose_of_a_square():
     assert any(same)
 
 
-def test_crop_is_a_window_anywhere():
+def test_crop_is_a_window_at_a_random_position():
     image = ifft2c(MULTI)
     starts = set()
     for drawn in draws(Augment(crop=(20, 15)), MULTI, 60):
@@ -60,7 +61,7 @@ def test_crop_is_a_window_anywhere():
     assert {j for _, j in starts} == set(range(3))
 
 
-def test_phase_keeps_magnitudes_is_smooth_bounded_and_alike_for_all_coils():
+def test_phase_is_smooth_bounded_and_equal_for_all_coils():
     flat = np.ones((24, 17), np.complex64)
     kspace = fft2c(birdcage_maps(3, flat.shape) * flat)
     largest = []
@@ -77,7 +78,7 @@ def test_phase_keeps_magnitudes_is_smooth_bounded_and_alike_for_all_coils():
 
 
 @pytest.mark.parametrize("kspace", [SINGLE, MULTI], ids=["single", "multi"])
-def test_gamma_and_gain(kspace):
+def test_gamma_and_gain_change_magnitudes_as_defined(kspace):
     def magnitude(image):
         return np.sqrt((np.abs(image.reshape(-1, 24, 17)) ** 2).sum(axis=0))
 
@@ -94,7 +95,7 @@ def test_gamma_and_gain(kspace):
     assert 1.1 < max(gains) <= np.exp(0.5)
 
 
-def test_empty_slice_stays_finite():
+def test_slice_of_zeros_stays_finite():
     drawn = Augment(flips=True, phase=1.0, gamma=0.5, gain=0.5)(
         np.zeros((8, 8), np.complex64), np.random.default_rng(0)
     )
@@ -112,6 +113,6 @@ def test_empty_slice_stays_finite():
         (lambda: Augment(crop=(25, 4))(SINGLE, np.random.default_rng(0)), "larger than the image"),
     ],
 )
-def test_bad_settings(make, message):
+def test_invalid_settings_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -1,6 +1,7 @@
-"""Batches are a pure function of the step; every slice comes once an epoch; shapes that do not fit are refused."""
+"""Tests of the slice index and of training batches, which depend on their arguments alone."""
 
 from collections import Counter
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def constant(value, *shape):
 
 @pytest.fixture
 def files(tmp_path):
-    """Three files of 2, 3 and 2 slices; every slice is filled with its own number, 0 to 6."""
+    """Write three files of 2, 3 and 2 slices; every slice is filled with its own number, 0 to 6."""
     numbers = iter(range(7))
     return [
         write_volume(tmp_path / f"{i}.h5", np.stack([constant(next(numbers), 9, 12) for _ in range(count)]))
@@ -54,7 +55,7 @@ def test_index_over_files(files):
             slices.example(i)
 
 
-def test_slice_range_leaves_out_what_short_volumes_lack(files):
+def test_slice_range_skips_slices_that_short_volumes_lack(files):
     slices = Slices(files, slices=(1, 2))
     assert [number(slices.example(i)) for i in range(len(slices))] == [1, 3, 4, 6]
     with pytest.raises(ValueError, match=r"0.h5: none of the slices 2 to 5, it has 2"):
@@ -63,19 +64,24 @@ def test_slice_range_leaves_out_what_short_volumes_lack(files):
 
 @pytest.mark.parametrize(("mode", "smaller"), [("field_of_view", crop_field_of_view), ("resolution", lower_resolution)])
 @pytest.mark.parametrize("coils", [1, 3])
-def test_crop_modes(tmp_path, mode, smaller, coils):
+def test_crop_modes_agree_with_the_crop_functions(tmp_path, mode, smaller, coils):
     path = write_phantoms(tmp_path, count=1, shape=(2, 20, 17), coils=coils)[0]
     slices = Slices([path], crop=(12, 11), crop_mode=mode)
     np.testing.assert_array_equal(slices.example(1), smaller(read_volume(path).kspace[1], (12, 11)))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2 * 9 * 12 * 8, 10**6])
-def test_cache_holds_no_more_than_it_may_and_changes_nothing(files, cache_bytes, monkeypatch):
+def test_cache_respects_its_limit_and_changes_no_result(files, cache_bytes, monkeypatch):
     from deqjax.data import slices as module
 
-    reads = Counter()
+    reads: Counter[tuple[Path, int]] = Counter()
     read = module.read_kspace
-    monkeypatch.setattr(module, "read_kspace", lambda path, i: reads.update([(path, i)]) or read(path, i))
+
+    def count_and_read(path, i):
+        reads.update([(path, i)])
+        return read(path, i)
+
+    monkeypatch.setattr(module, "read_kspace", count_and_read)
     slices = Slices(files, cache_bytes=cache_bytes)
     for i in (0, 1, 0, 2, 0, 3, 4, 5, 6, 0):
         assert number(slices.example(i)) == i
@@ -85,7 +91,7 @@ def test_cache_holds_no_more_than_it_may_and_changes_nothing(files, cache_bytes,
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("coils", [(), (2,)])
-def test_batch_shapes_and_operand(tmp_path, batch_size, coils):
+def test_batch_has_the_documented_shapes_and_is_an_operand(tmp_path, batch_size, coils):
     path = write_volume(tmp_path / "a.h5", constant(1, 4, *coils, 9, 12))
     batch = batch_at(Slices([path]), MASK, batch_size, Augment(), seed=0, step=0)
     assert batch.kspace.shape == (batch_size, *coils, 9, 12)
@@ -95,7 +101,7 @@ def test_batch_shapes_and_operand(tmp_path, batch_size, coils):
     assert batch.kspace.all(), "fully sampled"
 
 
-def test_batch_is_a_pure_function_of_its_arguments(files):
+def test_batch_depends_on_its_arguments_alone(files):
     augment = Augment(flips=True, phase=1.0, crop=(8, 10), gain=0.2)
     make = lambda seed, step, slices: batch_at(slices, MASK, 3, augment, seed, step)
     fresh, used = Slices(files), Slices(files, cache_bytes=0)
@@ -109,7 +115,7 @@ def test_batch_is_a_pure_function_of_its_arguments(files):
         assert not np.array_equal(other.mask, same[0].mask)
 
 
-def test_augmentation_is_drawn_anew_for_every_seed_step_and_position(tmp_path):
+def test_augmentation_differs_for_every_seed_step_and_position(tmp_path):
     slices = Slices([write_volume(tmp_path / "a.h5", constant(1, 1, 9, 12))])
     drawn = [batch_at(slices, MASK, 2, Augment(phase=1.0), seed, step).kspace for seed in range(2) for step in range(3)]
     assert len({kspace.tobytes() for batch in drawn for kspace in batch}) == 12
@@ -123,20 +129,20 @@ def test_masks_are_seeded_by_seed_step_and_position(files):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 10])
-def test_every_slice_once_an_epoch_for_any_batch_size(files, batch_size):
+def test_every_slice_comes_once_an_epoch_for_any_batch_size(files, batch_size):
     slices = Slices(files)
-    row = [
+    sequence = [
         number(kspace)
         for step in range(-(-21 // batch_size))
         for kspace in batch_at(slices, MASK, batch_size, Augment(), seed=0, step=step).kspace
     ][:21]
-    epochs = [tuple(row[start : start + 7]) for start in (0, 7, 14)]
+    epochs = [tuple(sequence[start : start + 7]) for start in (0, 7, 14)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
-    assert len(set(epochs)) == 3, "shuffled anew"
-    assert row == [slice_number(7, 0, n) for n in range(21)]
+    assert len(set(epochs)) == 3, "every epoch has another order"
+    assert sequence == [slice_number(7, 0, n) for n in range(21)]
 
 
-def test_unequal_shapes_need_a_crop(tmp_path):
+def test_slices_of_unequal_shape_need_a_crop(tmp_path):
     paths = [write_volume(tmp_path / f"{x}.h5", constant(1, 1, 10, x)) for x in (8, 9)]
     with pytest.raises(ValueError, match=r"8.h5 \(10, 8\).*set data.crop or augment.crop") as error:
         batch_at(Slices(paths), MASK, 2, Augment(), seed=0, step=0)
@@ -147,7 +153,7 @@ def test_unequal_shapes_need_a_crop(tmp_path):
         Slices(paths, crop=(8, 9)).example(0)
 
 
-def test_single_and_multi_coil_files_do_not_mix(tmp_path):
+def test_single_and_multi_coil_files_in_one_list_raise(tmp_path):
     paths = [
         write_volume(tmp_path / "a.h5", constant(1, 1, 8, 8)),
         write_volume(tmp_path / "b.h5", constant(1, 1, 2, 8, 8)),
@@ -156,11 +162,11 @@ def test_single_and_multi_coil_files_do_not_mix(tmp_path):
         Slices(paths)
 
 
-def test_bad_settings(files, tmp_path):
+def test_invalid_settings_raise(files, tmp_path):
     with pytest.raises(ValueError, match="no files"):
         Slices([])
     with pytest.raises(ValueError, match="crop_mode must be one of"):
-        Slices(files, crop_mode="zoom")
+        Slices(files, crop_mode="zoom")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"none.h5: no such file"):
         Slices([tmp_path / "none.h5"])
     for batch_size, seed, step in ((0, 0, 0), (1, -1, 0), (1, 0, -1)):
@@ -168,7 +174,7 @@ def test_bad_settings(files, tmp_path):
             batch_at(Slices(files), MASK, batch_size, Augment(), seed, step)
 
 
-def test_slices_of_files_of_any_format(tmp_path):
+def test_files_may_be_of_any_format(tmp_path):
     kspace = phantom_volume(0, (3, 16, 16), coils=2).kspace
     files = [
         write_volume(tmp_path / "a.h5", kspace),
@@ -182,7 +188,7 @@ def test_slices_of_files_of_any_format(tmp_path):
         np.testing.assert_array_equal(slices.example(i), kspace[1 + i % 2])
 
 
-def test_undersampled_files_are_no_training_data(tmp_path):
+def test_undersampled_files_raise(tmp_path):
     kspace = phantom_volume(0, (2, 16, 16)).kspace
     mask = MASK((16, 16), 0)
     files = [

@@ -1,10 +1,10 @@
-"""The host's transform, and what the four crops keep."""
+"""Tests of the Fourier transform in NumPy and of the four crops."""
 
 import numpy as np
 import pytest
 
 from deqjax.data import crop_field_of_view, crop_image, crop_kspace, lower_resolution
-from deqjax.data.fourier import fft2c, ifft2c
+from deqjax.data.fourier_numpy import fft2c, ifft2c
 
 
 def noise(*shape):
@@ -13,7 +13,7 @@ def noise(*shape):
 
 
 def dft(size):
-    """The centred orthonormal transform by its definition."""
+    """Return the matrix of the centred orthonormal transform, by its definition."""
     n = np.arange(size) - size // 2
     return np.exp(-2j * np.pi * np.outer(n, n) / size) / np.sqrt(size)
 
@@ -37,7 +37,7 @@ def test_crop_image_follows_fastmri_and_crop_kspace_keeps_the_centre(size, keep)
 
 @pytest.mark.parametrize("size", [16, 15])
 @pytest.mark.parametrize("keep", [10, 11])
-def test_field_of_view_crops_the_image(size, keep):
+def test_crop_field_of_view_crops_the_image(size, keep):
     image = noise(2, size, size)
     small = ifft2c(crop_field_of_view(fft2c(image), (keep, keep)))
     np.testing.assert_allclose(small, crop_image(image, (keep, keep)), atol=3e-6)
@@ -45,8 +45,8 @@ def test_field_of_view_crops_the_image(size, keep):
 
 @pytest.mark.parametrize("size", [16, 15])
 @pytest.mark.parametrize("keep", [8, 9])
-def test_lower_resolution_keeps_place_and_intensity(size, keep):
-    """A wave that both grids carry is sampled at the same positions relative to the field of view."""
+def test_lower_resolution_keeps_positions_and_intensity(size, keep):
+    """A wave that both grids resolve has the same values at the same positions in the field of view."""
     wave = lambda n: 2 + np.exp(2j * np.pi * 2 * ((np.arange(n) - n // 2) / n))
     image = (wave(size)[:, None] * wave(size)).astype(np.complex64)
     small = ifft2c(lower_resolution(fft2c(image), (keep, keep)))
@@ -54,7 +54,7 @@ def test_lower_resolution_keeps_place_and_intensity(size, keep):
 
 
 @pytest.mark.parametrize("crop", [crop_image, crop_kspace, crop_field_of_view, lower_resolution])
-def test_whole_size_changes_nothing_and_larger_is_refused(crop):
+def test_full_size_changes_nothing_and_a_larger_size_raises(crop):
     data = noise(3, 7, 6)
     np.testing.assert_allclose(crop(data, (7, 6)), data, atol=2e-6)
     for shape in ((8, 6), (7, 7), (0, 6)):

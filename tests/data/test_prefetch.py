@@ -1,4 +1,4 @@
-"""Prefetching keeps the order, works ahead, raises what the worker raised, and leaves no thread."""
+"""Tests of prefetching: order, depth, exceptions, and the end of the thread."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ def wait_for(condition):
     return condition()
 
 
-def test_order_from_any_start():
+def test_items_come_in_order_from_any_start():
     items = prefetch(lambda step: step * step, start=4, depth=3)
     assert [next(items) for _ in range(5)] == [16, 25, 36, 49, 64]
     items.close()
@@ -27,8 +27,8 @@ def test_order_from_any_start():
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_works_ahead_by_depth_and_not_more(depth):
-    made = []
+def test_makes_depth_items_ahead_and_not_more(depth):
+    made: list[int] = []
     items = prefetch(made.append, depth=depth)
     assert not running(), "nothing starts before the first item"
     next(items)
@@ -38,8 +38,8 @@ def test_works_ahead_by_depth_and_not_more(depth):
     items.close()
 
 
-def test_consumer_and_worker_overlap():
-    """With depth 1 the worker makes an item while the consumer holds the one before."""
+def test_worker_runs_while_the_consumer_works():
+    """With depth 1 the worker makes an item while the consumer holds the previous one."""
     started = threading.Event()
     items = prefetch(lambda step: started.set() if step == 1 else step, depth=1)
     next(items)
@@ -47,7 +47,7 @@ def test_consumer_and_worker_overlap():
     items.close()
 
 
-def test_exception_comes_in_its_turn_and_ends_the_thread():
+def test_exception_is_raised_when_its_item_is_due_and_ends_the_thread():
     def make(step):
         if step == 2:
             raise ValueError("slice 2 is broken")
@@ -60,16 +60,21 @@ def test_exception_comes_in_its_turn_and_ends_the_thread():
     assert not running()
 
 
-def test_closing_cancels_what_was_not_started():
+def test_closing_cancels_items_that_were_not_started():
     made = []
-    items = prefetch(lambda step: (time.sleep(0.01), made.append(step)), depth=50)
+
+    def make(step):
+        time.sleep(0.01)
+        made.append(step)
+
+    items = prefetch(make, depth=50)
     next(items)
     items.close()
     assert not running()
     assert len(made) < 50
 
 
-def test_deleting_ends_the_thread():
+def test_deleting_the_generator_ends_the_thread():
     items = prefetch(lambda step: step)
     next(items)
     assert running()
@@ -77,6 +82,6 @@ def test_deleting_ends_the_thread():
     assert not running()
 
 
-def test_depth():
+def test_depth_below_one_raises():
     with pytest.raises(ValueError, match="depth must be at least 1"):
         prefetch(lambda step: step, depth=0)

@@ -1,4 +1,4 @@
-"""Masks in their smallest form, masks found in k-space, and ranges of slices."""
+"""Tests of the smallest mask of a pattern, of masks found in k-space, and of slice ranges."""
 
 import numpy as np
 import pytest
@@ -16,17 +16,18 @@ ROWS = np.array([True, True, False])
         (np.broadcast_to(LINES, (2, 3, 4)), LINES[None]),
         (np.broadcast_to(ROWS[:, None], (2, 3, 4)), np.broadcast_to(ROWS[:, None], (3, 4))),
         (np.stack([LINES[None], ~LINES[None]]), np.stack([LINES[None], ~LINES[None]])),
-        (np.stack([np.outer(ROWS, LINES), np.outer(~ROWS, LINES)]), "as it is"),
+        (np.stack([np.outer(ROWS, LINES), np.outer(~ROWS, LINES)]), "unchanged"),
         (np.stack([np.zeros((3, 4), bool), np.broadcast_to(LINES, (3, 4))]), LINES[None]),
         (np.stack([np.zeros((3, 4), bool), np.ones((3, 4), bool)]), None),
     ],
 )
-def test_shared_mask_is_the_smallest_that_says_the_same(sampled, expected):
+def test_shared_mask_is_the_smallest_equivalent_mask(sampled, expected):
     mask = shared_mask(sampled)
     if expected is None:
         assert mask is None
     else:
         np.testing.assert_array_equal(mask, sampled if isinstance(expected, str) else expected)
+        assert mask is not None
         assert mask.dtype == np.float32
 
 
@@ -41,6 +42,6 @@ def test_find_mask_takes_rows_and_lines(coils):
 
 
 @pytest.mark.parametrize("slices", [(-1, 2), (2, 1), (0, 5), (5, 5)])
-def test_slices_that_are_not_there(slices):
+def test_slices_outside_the_file_raise(slices):
     with pytest.raises(ValueError, match=rf"file: no slices {slices[0]} to {slices[1]}; it has 5, counted from 0"):
         slice_range("file", slices, 5)

@@ -14,7 +14,7 @@ from commands import succeed
 from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import phantom_volume, write_phantoms, write_volume
-from deqjax.data.header import make_header
+from deqjax.data.formats.fastmri_header import make_header
 from deqjax.metrics import nmse, ssim, vif
 from deqjax.physics import MaskedFourier
 from deqjax.run import evaluate_file

@@ -1,0 +1,163 @@
+"""Reading Cartesian k-space from ISMRMRD files."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from deqjax.data.finite_checks import check_finite_read
+from deqjax.data.formats.ismrmrd_acquisitions import (
+    FRAME_COUNTERS,
+    ImageAcquisitions,
+    iterate_samples,
+    open_acquisitions,
+    select_image_acquisitions,
+)
+from deqjax.data.formats.ismrmrd_header import Encoding
+from deqjax.data.fourier_numpy import fft1c, ifft1c
+from deqjax.data.scan import Scan, shared_mask, slice_range
+
+
+def read_ismrmrd(
+    path: str | Path,
+    slices: tuple[int, int] | None = None,
+    *,
+    encoding: int | None = None,
+    remove_oversampling: bool = False,
+) -> Scan:
+    """Read Cartesian k-space from an ISMRMRD file.
+
+    y is the readout and x is ``kspace_encode_step_1``: line n lies at ``x = n - center + X // 2``, and a short readout
+    starts at ``y = Y // 2 - center_sample``. The leading axis counts every (set, repetition, phase, contrast, slice) of
+    the file, with the slice fastest; ``attrs["frames"]`` lists them. Lines that were measured more than once (averages,
+    segments) are averaged. If there are partitions (``kspace_encode_step_2``), the scan is 3-D: it is transformed along
+    the readout, so that ``slice`` is the position along the readout, frame by frame, y is the partition and x the line.
+
+    The mask says which points were measured; it is None if all were. Lines that are missing evenly at both edges, which
+    is a lower phase resolution, are described by ``padding`` and not by the mask. Noise, navigators and similar
+    acquisitions are left out. Calibration lines are left out too, unless the header calls them embedded.
+
+    Args:
+      path: the file.
+      slices: first and last entry of the leading axis to read, both included; None reads all. The samples of no other
+        acquisition are read.
+      encoding: number of the encoding to read, for a file with several.
+      remove_oversampling: whether to keep only the field of view of ``reconSpace`` along the readout.
+
+    Returns:
+      The scan: kspace (slice, [coil,] y, x) complex64, without the coil axis for one coil.
+
+    Raises:
+      ValueError: the file is not HDF5, has no acquisitions or a broken header; several encodings are in use (the
+        message lists them); the trajectory is not Cartesian; readouts are reversed and need a phase correction first;
+        lines lie outside the encoded space; the number of coils changes; or values are not finite. The message names
+        the file.
+
+    Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017.
+
+    >>> import tempfile
+    >>> from deqjax.data import write_ismrmrd
+    >>> path = write_ismrmrd(tempfile.mkdtemp() + "/scan.h5", np.ones((3, 5, 8, 6), np.complex64))
+    >>> read_ismrmrd(path, slices=(1, 2)).kspace.shape
+    (2, 5, 8, 6)
+    """
+    with open_acquisitions(path) as (data, encodings):
+        image = select_image_acquisitions(path, data, encodings, encoding)
+        rows, partitions = image.encoding.encoded[0], image.encoding.encoded[2]
+        keep = image.encoding.pixels(0) if remove_oversampling else rows
+        per_frame = keep if partitions > 1 else 1
+        first, last = slice_range(path, slices, len(image.frames) * per_frame)
+        frames = range(first // per_frame, last // per_frame + 1)
+        kspace, lines, measured_rows = _read_frames(path, data, image, frames)
+    if keep < rows:
+        measured_rows = measured_rows[(np.arange(keep) - keep // 2) * rows // keep + rows // 2]
+        start = (rows - keep) // 2
+        kspace = fft1c(ifft1c(kspace, axis=-2)[..., start : start + keep, :], axis=-2) * lines[:, None, :, None]
+        kspace *= measured_rows[:, None]
+    if partitions > 1:
+        # (frame, coil, z, y, x) -> (frame y, coil, z, x): one slice for every position along the readout
+        kspace = np.moveaxis(ifft1c(kspace, axis=-2), -2, 1).reshape(-1, kspace.shape[1], partitions, kspace.shape[-1])
+        sampled = np.repeat(lines, keep, axis=0)
+        inside = slice(first - frames[0] * per_frame, last + 1 - frames[0] * per_frame)
+        kspace, sampled = kspace[inside], sampled[inside]
+    else:
+        kspace, sampled = kspace[:, :, 0], measured_rows[None, :, None] & lines
+    check_finite_read(path, "the k-space", kspace, first, last)
+    y, voxel_size = kspace.shape[-2], image.encoding.voxel_size
+    if voxel_size is not None:
+        voxel_size = voxel_size[0 if partitions > 1 else 2], voxel_size[2 if partitions > 1 else 0], voxel_size[1]
+    return Scan(
+        kspace=np.ascontiguousarray(kspace[:, 0] if image.coils == 1 else kspace),
+        mask=None if _sampled_but_for_padding(sampled, image.encoding.padding) else shared_mask(sampled),
+        padding=image.encoding.padding,
+        crop=(min(image.encoding.pixels(2 if partitions > 1 else 0), y), image.encoding.pixels(1)),
+        attrs={"frames": [dict(zip(FRAME_COUNTERS, map(int, image.frames[number]))) for number in frames]},
+        name=Path(path).name,
+        slices=tuple(range(first, last + 1)),
+        format="ISMRMRD HDF5",
+        voxel_size=voxel_size,
+    )
+
+
+def ismrmrd_shape(path: str | Path) -> tuple[int, ...]:
+    """Return the shape (slice, [coil,] y, x) of what `read_ismrmrd` reads, from the headers."""
+    with open_acquisitions(path) as (data, encodings):
+        image = select_image_acquisitions(path, data, encodings, None)
+    x, y, z = image.encoding.encoded
+    coils = (image.coils,) if image.coils > 1 else ()
+    return (len(image.frames) * x, *coils, z, y) if z > 1 else (len(image.frames), *coils, x, y)
+
+
+def _sampled_but_for_padding(sampled: np.ndarray, padding: tuple[int, int] | None) -> bool:
+    """Whether everything was sampled except for lines that are missing evenly at both edges."""
+    left, right = padding or (0, sampled.shape[-1])
+    even = abs(left - (sampled.shape[-1] - right)) <= 1
+    return even and shared_mask(sampled[..., left:right]) is None
+
+
+def _read_frames(
+    path: str | Path, data: h5py.Dataset, image: ImageAcquisitions, frames: range
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read k-space (frame, coil, z, y, x), and which lines (frame, z, x) and which rows (y,) were measured."""
+    rows, columns, partitions = image.encoding.encoded
+    kspace = np.zeros((len(frames), image.coils, partitions, rows, columns), np.complex64)
+    times = np.zeros((len(frames), partitions, columns), np.int32)
+    measured_rows = np.zeros(rows, bool)
+    inside = (image.frame_of >= frames[0]) & (image.frame_of <= frames[-1])
+    frame_of = dict(zip(image.chosen[inside].tolist(), (image.frame_of[inside] - frames[0]).tolist()))
+    for number, samples in iterate_samples(path, data, image.heads, image.chosen[inside], image.coils):
+        head = image.heads[number]
+        z, x = _grid_position(path, image.encoding, number, head)
+        start = 0
+        if samples.shape[1] != rows:
+            start = rows // 2 - (int(head["center_sample"]) - int(head["discard_pre"]))
+        end = start + samples.shape[1]
+        if start < 0 or end > rows:
+            raise ValueError(
+                f"{path}: acquisition {number} has {samples.shape[1]} samples with centre {head['center_sample']}, "
+                f"which do not fit the {rows} of the encoded space along the readout (y); correct the header"
+            )
+        kspace[frame_of[number], :, z, start:end, x] += samples
+        times[frame_of[number], z, x] += 1
+        measured_rows[start:end] = True
+    if times.max() > 1:
+        kspace /= np.maximum(times, 1)[:, None, :, None].astype(np.float32)
+    return kspace, times > 0, measured_rows
+
+
+def _grid_position(path: str | Path, encoding: Encoding, number: int, head: np.ndarray) -> tuple[int, int]:
+    """Return the indices (z, x) of an acquisition on the grid of the encoded space."""
+    position = []
+    for step, axis, size, centre in (
+        (1, "x", encoding.encoded[1], encoding.centre[0]),
+        (2, "z", encoding.encoded[2], encoding.centre[1]),
+    ):
+        line = int(head["idx"][f"kspace_encode_step_{step}"])
+        at = line if centre is None else line - centre + size // 2
+        if not 0 <= at < size:
+            raise ValueError(
+                f"{path}: acquisition {number} has kspace_encode_step_{step} = {line}, outside the {size} lines of the "
+                f"encoded space along {axis} (centre {centre}); correct the header"
+            )
+        position.append(at)
+    return position[1], position[0]

@@ -1,0 +1,1 @@
+"""Invented heads and coils: an embedded data set for tests and demonstrations."""
