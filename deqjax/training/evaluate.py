@@ -11,7 +11,7 @@ import numpy as np
 from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.metrics import nmse, psnr, ssim, vif
-from deqjax.metrics.vif import SMALLEST
+from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.physics import add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
@@ -123,13 +123,13 @@ def _measure(kspace: jax.Array, mask: jax.Array, noise: float, center_fraction: 
 
 def center_fraction_of(config: Config) -> float:
     """The calibration lines that every mask of a config has, as a fraction of the width."""
-    return float(np.min(config.mask.center_fraction))  # type: ignore[attr-defined]
+    return config.mask.calibration_fraction or 0.0
 
 
 def _metrics(image: np.ndarray, zero_filled: np.ndarray, target: np.ndarray) -> Row:
     row: Row = {}
     for name, metric in (("PSNR", psnr), ("SSIM", ssim), ("NMSE", nmse), ("VIF", vif)):
-        if name == "VIF" and min(target.shape[-2:]) < SMALLEST:
+        if name == "VIF" and min(target.shape[-2:]) < SMALLEST_VIF_SIZE:
             continue  # its windows do not fit
         row[f"{name} zero-filled"] = float(metric(zero_filled, target))
         row[name] = float(metric(image, target))
