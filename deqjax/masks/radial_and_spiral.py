@@ -20,7 +20,7 @@ class Radial:
 
     The spokes are those of `radial_trajectory`, and the first has a random angle. Their number is the one for which the
     number of points, the square included, is nearest to ``Y X / acceleration``. If ``spokes`` is given, there are
-    exactly so many, and the acceleration is not used. One spoke adds about ``max(Y, X)`` points: at 128 x 128 the
+    exactly that many, and the acceleration is not used. One spoke adds about ``max(Y, X)`` points: at 128 x 128 the
     realised acceleration is within 5 % of "4" and "8". Spokes end on the ellipse that touches the edges. This is a
     gridded mask; for true radial sampling see `radial_trajectory` and `deqjax.physics.NonCartesian`.
 
@@ -78,10 +78,11 @@ class Radial:
 class Spiral:
     """Sample the calibration square, and the grid points nearest to spirals.
 
-    The spirals are those of `spiral_trajectory`, and the first has a random angle. They have so many eighths of a turn
-    that the number of points, the square included, is nearest to ``Y X / acceleration``: at 128 x 128 the realised
-    acceleration is within 3 % of "4" and "8". Spirals end on the ellipse that touches the edges. This is a gridded
-    mask; for true spirals see `spiral_trajectory` and `deqjax.physics.NonCartesian`.
+    The spirals are those of `spiral_trajectory`, and the first has a random angle. Their total number of turns, a
+    multiple of 1/8, is the one for which the number of points, the square included, is nearest to
+    ``Y X / acceleration``: at 128 x 128 the realised acceleration is within 3 % of "4" and "8". Spirals end on the
+    ellipse that touches the edges. This is a gridded mask; for true spirals see `spiral_trajectory` and
+    `deqjax.physics.NonCartesian`.
 
     ``mask(shape, seed, padding=None)`` returns float32 (y, x); see `deqjax.types.Mask` for the arguments.
 
