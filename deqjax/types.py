@@ -184,11 +184,34 @@ class Normalisation(Protocol):
 
 @runtime_checkable
 class Mask(Protocol):
-    """A sampling pattern, made on the host: ``mask(shape, seed)`` broadcasts against (y, x)."""
+    """A sampling pattern of k-space, a setting: ``mask(shape, seed)`` returns an array, computed on the host."""
+
+    @property
+    def calibration_fraction(self) -> float | None:
+        """The size of the centre that every mask of the pattern samples fully, as a fraction of the lines along x.
+
+        Every mask samples the ``round(X * calibration_fraction)`` central lines along x, which start at line
+        ``(X - n + 1) // 2``, where n is their number. A pattern of points (y, x) samples the square of this fraction of
+        both axes instead. Where a pattern draws one of several centre fractions, it is the smallest. It is None for a
+        pattern without a fully sampled centre.
+        """
+        ...
 
     def __call__(
         self, shape: tuple[int, ...], seed: "int | tuple[int, ...] | str", padding: tuple[int, int] | None = None
-    ) -> Any: ...
+    ) -> Any:
+        """Return a float32 mask of zeros and ones that broadcasts against (y, x), or against (t, y, x) for a cine.
+
+        Args:
+            shape: of the k-space, (..., y, x); only the last two axes count.
+            seed: an int, a tuple of ints, or a file name; the same seed gives the same mask on every machine.
+            padding: (left, right), the sampled part ``left <= x < right`` of a partly acquired k-space; the mask is
+                zero outside it. None is all of k-space.
+
+        Raises:
+            ValueError: The shape, the seed or the padding is invalid, or the shape does not allow the acceleration.
+        """
+        ...
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
-"""Draw masks.png and fill in the table of sampling.md: every pattern, its realised acceleration, its side lobe.
+"""Draw masks.png and write the table of sampling.md: the realised acceleration and side lobe of every pattern.
 
     python docs/make_masks.py
 
-Takes about ten seconds on one core; needs the extra ``report`` (matplotlib).
+It takes about ten seconds on one core and needs the extra ``report`` (matplotlib).
 """
 
 from pathlib import Path
@@ -14,10 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from deqjax import masks
+from deqjax.types import Mask
 
 HERE = Path(__file__).parent
 SHAPE, SEEDS = (128, 128), 20
-PATTERNS = {
+PATTERNS: dict[str, Mask] = {
     "CartesianRandom": masks.CartesianRandom(8, 0.04),
     "CartesianEquispaced": masks.CartesianEquispaced(8, 0.04),
     "CartesianEquispacedFraction": masks.CartesianEquispacedFraction(8, 0.04),
@@ -39,8 +40,8 @@ PATTERNS = {
 }
 
 
-def picture() -> None:
-    """One small panel for each pattern: k-space (y, x), or time downwards and x for a cine."""
+def draw_masks() -> None:
+    """Draw one panel for each pattern: k-space (y, x), or the axes t and x of a cine."""
     figure, panels = plt.subplots(3, 6, figsize=(12, 7), layout="constrained")
     for (name, pattern), panel in zip(PATTERNS.items(), panels.flat):
         mask = pattern(SHAPE, 1)
@@ -51,27 +52,26 @@ def picture() -> None:
     figure.savefig(HERE / "masks.png", dpi=90)
 
 
-def table() -> str:
-    """A row for each pattern: nominal and realised acceleration (mean, least to most) and side lobe over the seeds."""
-    rows = ["| pattern | asked | realised, mean (range) | side lobe, mean |", "|---|---|---|---|"]
+def markdown_table() -> str:
+    """Return the table: nominal and realised acceleration (mean and range) and mean side lobe over the seeds."""
+    rows = ["| pattern | nominal | realised, mean (range) | side lobe, mean |", "|---|---|---|---|"]
     for name, pattern in PATTERNS.items():
         drawn = [pattern(SHAPE, seed) for seed in range(SEEDS)]
         realised = [masks.realised_acceleration(mask) for mask in drawn]
         lobe = np.mean([masks.incoherence(mask) for mask in drawn])
-        asked = getattr(pattern, "acceleration", None)
-        text = "1.6" if name == "PartialFourier" else f"{asked:g}" if asked else "5 and 1.6"
-        rows.append(
-            f"| {name} | {text} | {np.mean(realised):.2f} ({min(realised):.2f} to {max(realised):.2f}) | {lobe:.2f} |"
-        )
+        acceleration = getattr(pattern, "acceleration", None)
+        nominal = "1.6" if name == "PartialFourier" else f"{acceleration:g}" if acceleration else "5 and 1.6"
+        spread = f"{np.mean(realised):.2f} ({min(realised):.2f} to {max(realised):.2f})"
+        rows.append(f"| {name} | {nominal} | {spread} | {lobe:.2f} |")
     return "\n".join(rows)
 
 
 def main() -> None:
-    picture()
+    draw_masks()
     page = HERE / "sampling.md"
     before, _, rest = page.read_text().partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->")
-    page.write_text(f"{before}<!-- table -->\n{table()}\n<!-- end of table -->{after}")
+    page.write_text(f"{before}<!-- table -->\n{markdown_table()}\n<!-- end of table -->{after}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What training minimises: a function ``(image, target) -> scalar``, and beside it the setting that a config names.
+"""Losses for training: each is a function ``(image, target) -> scalar`` and a setting that a config names.
 
-Every setting is called ``loss(image, target, params)``, with ``params = loss.init()``: a dict that is empty where
-nothing is learned.
+A setting is called as ``loss(image, target, params)`` with ``params = loss.init()``, a dict that is empty for a loss
+without learned parameters.
 """
 
-from deqjax.losses.l1 import L1, l1
-from deqjax.losses.mse import MSE, mse
-from deqjax.losses.perpendicular import Perpendicular, PerpendicularSSIM, perpendicular, perpendicular_ssim
-from deqjax.losses.ssim_loss import SSIMLoss, ssim_loss
+from deqjax.losses.perpendicular_loss import Perpendicular, PerpendicularSSIM, perpendicular, perpendicular_ssim
+from deqjax.losses.pixelwise import L1, MSE, l1, mse
+from deqjax.losses.structural_similarity import SSIMLoss, ssim_loss
 
 __all__ = [
     "L1",

@@ -1,27 +1,19 @@
-"""What is sampled: ``mask(shape, seed)`` on the host, float32, one file per pattern; trajectories beside them.
+"""Sampling masks and non-Cartesian trajectories of k-space, computed on the host with NumPy.
 
-Whole lines are (1, x), points in the plane (y, x), lines for a cine (t, 1, x).
+A pattern is a frozen dataclass. ``pattern(shape, seed, padding=None)`` returns a float32 mask of zeros and ones: (1, x)
+for whole lines, (y, x) for points in the plane, (t, 1, x) for the lines of a cine. `deqjax.types.Mask` describes the
+arguments and ``calibration_fraction``.
 """
 
-from deqjax.masks.cartesian_equispaced import CartesianEquispaced
-from deqjax.masks.cartesian_equispaced_fraction import CartesianEquispacedFraction
-from deqjax.masks.cartesian_magic import CartesianMagic
-from deqjax.masks.cartesian_magic_fraction import CartesianMagicFraction
-from deqjax.masks.cartesian_normal import CartesianNormal
-from deqjax.masks.cartesian_random import CartesianRandom
-from deqjax.masks.density_compensation import density_compensation, radial_density
-from deqjax.masks.gaussian_1d import Gaussian1D
-from deqjax.masks.gaussian_2d import Gaussian2D
-from deqjax.masks.incoherence import incoherence
-from deqjax.masks.kt_interleaved import KtInterleaved
-from deqjax.masks.kt_random import KtRandom
+from deqjax.masks.cartesian import CartesianEquispaced, CartesianEquispacedFraction, CartesianNormal, CartesianRandom
+from deqjax.masks.cartesian_magic import CartesianMagic, CartesianMagicFraction
+from deqjax.masks.dynamic import KtInterleaved, KtRandom
 from deqjax.masks.partial_fourier import PartialFourier
 from deqjax.masks.poisson_disc import PoissonDisc
-from deqjax.masks.radial import Radial
-from deqjax.masks.radial_trajectory import radial_trajectory
-from deqjax.masks.realised_acceleration import realised_acceleration
-from deqjax.masks.spiral import Spiral
-from deqjax.masks.spiral_trajectory import spiral_trajectory
+from deqjax.masks.quality import incoherence, realised_acceleration
+from deqjax.masks.radial_and_spiral import Radial, Spiral
+from deqjax.masks.trajectories import density_compensation, radial_density, radial_trajectory, spiral_trajectory
+from deqjax.masks.variable_density import Gaussian1D, Gaussian2D
 
 __all__ = [
     "CartesianEquispaced",

@@ -1,4 +1,4 @@
-"""One side of k-space and a little of the other, alone or over another pattern."""
+"""Partial-Fourier masks: one side of k-space and a part of the other, alone or combined with another pattern."""
 
 import math
 from dataclasses import dataclass
@@ -6,25 +6,32 @@ from typing import Literal
 
 import numpy as np
 
-from deqjax.masks.lines import Seed, as_mask
-from deqjax.masks.planar import grid_of
+from deqjax.masks.mask_grid import grid_of, mask_of_lines
+from deqjax.masks.mask_settings import Seed
 from deqjax.types import Mask
 
 
 @dataclass(frozen=True)
 class PartialFourier:
-    """Keep a fraction of k-space from one end, over the centre, and leave out the rest.
+    """Sample a fraction of k-space, from one end to beyond the centre.
 
-    Of ``size`` lines along ``axis`` the first ("low") or last ("high") ``ceil(fraction * size)`` are kept; with a
-    ``pattern``, only those of its points. The middle ``2 fraction - 1`` of the lines is symmetric: from it
-    ``deqjax.physics.pocs`` and ``conjugate_symmetry`` take the phase that completes the image.
+    Of ``size`` lines along ``axis``, the first ("low") or the last ("high") ``ceil(fraction * size)`` are kept; with a
+    ``pattern``, only those of its points that lie there. The middle ``2 fraction - 1`` of the lines is symmetric.
+    ``deqjax.physics.pocs`` and ``conjugate_symmetry`` estimate from it the phase that completes the image.
 
-    ``mask(shape, seed, padding=None)``: shape (..., y, x); float32 of zeros and ones, (1, x) or (y, 1) alone, and with
-    a pattern what the two broadcast to; the seed and the padding go to the pattern. Axis "x" is the phase encoding of
-    fastMRI's files (partial Fourier), "y" its readout (partial echo).
+    ``mask(shape, seed, padding=None)`` returns float32, (1, x) or (y, 1) without a pattern, and otherwise what this
+    shape and that of the pattern's mask broadcast to; the pattern receives the seed and the padding. See
+    `deqjax.types.Mask` for the arguments.
 
-    Raises ValueError for a fraction outside (0.5, 1], an unknown side or axis, or so few lines that the centre is
-    not among them.
+    Args:
+        fraction: part of the lines that is kept, in (0.5, 1].
+        side: the end that is kept, "low" or "high".
+        axis: "x", the phase encoding of fastMRI's files (partial Fourier), or "y", their readout (partial echo).
+        pattern: the mask to combine with, or None.
+
+    Raises:
+        ValueError: An argument is out of its range, or, when called, there are so few lines that the centre is not
+            kept.
 
     Source: Feinberg, Hale, Watts, Kaufman, Mark, "Halving MR imaging time by conjugation: demonstration at 3.5 kG",
     Radiology 161:527-531, 1986.
@@ -42,7 +49,7 @@ class PartialFourier:
         if not isinstance(self.fraction, int | float) or not 0.5 < self.fraction <= 1:
             raise ValueError(
                 f"fraction must lie in (0.5, 1], got {self.fraction!r}: it is the part of the lines that is sampled, "
-                "and no more than half can be made up from the other half"
+                "and at most one half can be reconstructed from the other"
             )
         if self.side not in ("low", "high"):
             raise ValueError(f'side must be "low" or "high", the end that is kept, got {self.side!r}')
@@ -50,10 +57,16 @@ class PartialFourier:
             raise ValueError(f'axis must be "y" or "x", got {self.axis!r}')
 
     @property
-    def center_fraction(self) -> float:
-        """The fraction of the lines around the centre that is sampled in full: ``2 fraction - 1``, or the pattern's."""
-        own = 2 * self.fraction - 1
-        return own if self.pattern is None else min(own, float(np.min(getattr(self.pattern, "center_fraction", own))))
+    def calibration_fraction(self) -> float | None:
+        """The symmetric part of the lines, ``2 fraction - 1``, or the pattern's fraction where that is smaller.
+
+        None if the pattern has no fully sampled centre.
+        """
+        symmetric = 2 * self.fraction - 1
+        if self.pattern is None:
+            return symmetric
+        of_pattern = self.pattern.calibration_fraction
+        return None if of_pattern is None else min(symmetric, of_pattern)
 
     def __call__(self, shape: tuple[int, ...], seed: Seed, padding: tuple[int, int] | None = None) -> np.ndarray:
         grid = grid_of(shape)
@@ -65,9 +78,9 @@ class PartialFourier:
             raise ValueError(
                 f"fraction {self.fraction} of {size} lines along {self.axis} keeps {kept}, without the centre: raise it"
             )
-        half = as_mask(lines, None)
+        half = mask_of_lines(lines, None)
         if self.axis == "y":
             half = half.T
         if self.pattern is not None:
             return half * self.pattern(shape, seed, padding)
-        return half if padding is None else half * as_mask(np.ones(grid[1], dtype=bool), padding)
+        return half if padding is None else half * mask_of_lines(np.ones(grid[1], dtype=bool), padding)

@@ -1,8 +1,6 @@
-"""How good an image is: one real image (y, x) or one volume (slice, y, x) against its target, one number."""
+"""Metrics of image quality: each compares one real image (y, x) or volume (slice, y, x) with its target."""
 
-from deqjax.metrics.nmse import nmse
-from deqjax.metrics.psnr import psnr
-from deqjax.metrics.ssim import ssim
-from deqjax.metrics.vif import vif
+from deqjax.metrics.errors import nmse, psnr
+from deqjax.metrics.structure import ssim, vif
 
 __all__ = ["nmse", "psnr", "ssim", "vif"]

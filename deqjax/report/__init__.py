@@ -1,6 +1,6 @@
-"""What a person looks at: tables, pictures, curves, one page, and the log of a training run.
+"""Reports of results: tables, images, curves, an HTML page, and the log of a training run.
 
-Nothing heavy is imported before it is used: rich, matplotlib and tensorboardX come with ``deqjax[report]``.
+The optional packages rich, matplotlib and tensorboardX (``deqjax[report]``) are imported only when they are used.
 """
 
 from deqjax.report.curves import convergence, training_curve

@@ -1,4 +1,4 @@
-"""Residuals of a solve and numbers of a training run over their steps."""
+"""Curves: residuals over the steps of a solver, and the metrics of a training run over its steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,32 +8,28 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deqjax.atomic_write import atomic_file
-from deqjax.report.extra import extra
-from deqjax.report.rows import Row
+from deqjax.report.log import SOLVES, validation_label
+from deqjax.report.optional_packages import require
+from deqjax.report.table import Row
 
 COLOURS = ("#2563eb", "#e0590b", "#0f9f6e", "#b4309b", "#8a6d0b", "#0891b2", "#d02f44", "#5b5f6b")
-PANELS = {
-    "loss": ({"loss": "training"}, True),
-    "validation PSNR, dB": ({"validation_psnr": "validation"}, False),
-    "steps of a solve": ({"forward_steps": "forward", "backward_steps": "backward"}, False),
-    "relative residual": ({"forward_residual": "forward", "backward_residual": "backward"}, True),
-}
-"""Of a training curve: what its y axis says, the columns in it and their names, and whether it is logarithmic."""
+Panel = tuple[dict[str, str], bool]
+"""The columns of one panel and their names in the legend, and whether the y axis is logarithmic."""
 
 
 def convergence(path: str | Path, curves: Mapping[str, ArrayLike], rtol: float | None = None) -> None:
     """Draw relative residuals over solver steps on a logarithmic axis, with a dot where an image stopped.
 
-    Of several images each is a thin line, and the thick one is their median, an image that stopped keeping its last
-    value.
+    For several images, each image is a thin line and their median is a thick one; an image that has stopped counts with
+    its last value.
 
     Args:
-        path: the .png file; its folder is made.
-        curves: names and residuals, (steps,) or (image, steps), NaN beyond the stop.
+        path: the .png file; its folder is created.
+        curves: names and residuals, (steps,) or (image, steps), NaN after the stop.
         rtol: the tolerance, drawn as a dashed line.
 
     Raises:
-        ValueError: residuals are not (steps,) or (image, steps).
+        ValueError: The residuals are not (steps,) or (image, steps).
         ImportError: matplotlib is not installed.
 
     >>> import tempfile
@@ -42,7 +38,7 @@ def convergence(path: str | Path, curves: Mapping[str, ArrayLike], rtol: float |
     ...     Path(folder, "a.png").read_bytes()[1:4]
     b'PNG'
     """
-    figure = extra("matplotlib.figure").Figure(figsize=(7, 4.2), layout="constrained")
+    figure = require("matplotlib.figure").Figure(figsize=(7, 4.2), layout="constrained")
     axes = _panel(figure.add_subplot(), "solver step", "relative residual")
     axes.set_yscale("log")
     for (name, curve), colour in zip(curves.items(), _colours(len(curves)), strict=True):
@@ -68,14 +64,18 @@ def convergence(path: str | Path, curves: Mapping[str, ArrayLike], rtol: float |
 
 
 def training_curve(path: str | Path, rows: Sequence[Row]) -> None:
-    """Draw loss, validation PSNR, solver steps and residuals over training steps, as far as the rows have them.
+    """Draw the metrics of a training run over its steps.
+
+    There is one panel each for ``loss``, for every metric whose name starts with ``validation_``, for the solver steps
+    (``forward_steps``, ``backward_steps``) and for the relative residuals (``forward_residual``,
+    ``backward_residual``). A panel without data is left out.
 
     Args:
-        path: the .png file; its folder is made.
-        rows: of a training log, as ``read_log`` returns them.
+        path: the .png file; its folder is created.
+        rows: the rows of a training log, which `read_log` returns.
 
     Raises:
-        ValueError: the rows hold none of these numbers.
+        ValueError: The rows contain none of these metrics.
         ImportError: matplotlib is not installed.
 
     >>> import tempfile
@@ -84,34 +84,54 @@ def training_curve(path: str | Path, rows: Sequence[Row]) -> None:
     ...     Path(folder, "a.png").read_bytes()[1:4]
     b'PNG'
     """
-    present = {name for row in rows for name, value in row.items() if value is not None}
-    panels = {label: panel for label, panel in PANELS.items() if present & set(panel[0])}
-    if not panels:
-        raise ValueError(f"rows hold {sorted(present)} and none of {[n for p in PANELS.values() for n in p[0]]}")
-    figure = extra("matplotlib.figure").Figure(figsize=(4.6 * min(len(panels), 2), 3.1 * -(-len(panels) // 2)))
+    panels = panels_of(list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)))
+    figure = require("matplotlib.figure").Figure(figsize=(4.6 * min(len(panels), 2), 3.1 * -(-len(panels) // 2)))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     for position, (label, (names, logarithmic)) in enumerate(panels.items()):
         grid = (-(-len(panels) // 2), min(len(panels), 2), position + 1)
         axes = _panel(figure.add_subplot(*grid), "training step", label)
-        for (name, words), colour in zip(names.items(), COLOURS, strict=False):
+        for (name, legend), colour in zip(names.items(), COLOURS, strict=False):
             pairs = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
             if not pairs:
                 continue
             steps, values = np.array(pairs, float).T
-            _smoothed(axes, steps, values, colour, words)
+            _smoothed(axes, steps, values, colour, legend)
             if logarithmic and (values > 0).any():
                 axes.set_yscale("log")
     _finish(path, figure)
 
 
-def _smoothed(axes: Any, steps: np.ndarray, values: np.ndarray, colour: str, words: str) -> None:
+def panels_of(names: Sequence[str]) -> dict[str, Panel]:
+    """Return the panels of a training curve for the metrics that a log contains, by the label of the y axis.
+
+    Raises:
+        ValueError: There is no panel for any of them.
+
+    >>> list(panels_of(["step", "loss", "validation_psnr", "forward_steps"]))
+    ['loss', 'validation PSNR, dB', 'solver steps']
+    """
+    panels: dict[str, Panel] = {"loss": ({"loss": "training"}, True)}
+    for name in names:
+        if name.startswith("validation_"):
+            panels[", ".join(filter(None, validation_label(name)))] = ({name: "validation"}, False)
+    panels["solver steps"] = ({f"{solve}_steps": solve for solve in SOLVES}, False)
+    panels["relative residual"] = ({f"{solve}_residual": solve for solve in SOLVES}, True)
+    found = {label: panel for label, panel in panels.items() if set(names) & set(panel[0])}
+    if not found:
+        raise ValueError(
+            f"rows hold {sorted(names)}, but no loss, no validation_... and no steps or residuals of a solve"
+        )
+    return found
+
+
+def _smoothed(axes: Any, steps: np.ndarray, values: np.ndarray, colour: str, legend: str) -> None:
     window = len(values) // 40
     if window < 3:
-        axes.plot(steps, values, color=colour, lw=1.8, marker="o" if len(values) < 40 else None, ms=3, label=words)
+        axes.plot(steps, values, color=colour, lw=1.8, marker="o" if len(values) < 40 else None, ms=3, label=legend)
         return
     axes.plot(steps, values, color=colour, lw=0.6, alpha=0.3)
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    axes.plot(steps[window // 2 :][: len(mean)], mean, color=colour, lw=1.8, label=words)
+    axes.plot(steps[window // 2 :][: len(mean)], mean, color=colour, lw=1.8, label=legend)
 
 
 def _colours(count: int) -> list[str]:
@@ -126,7 +146,7 @@ def _panel(axes: Any, x: str, y: str) -> Any:
     axes.tick_params(colors="#667080", which="both", labelsize=9)
     axes.grid(color="#e6e8ec", lw=0.7)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(extra("matplotlib.ticker").MaxNLocator(integer=True, nbins=7))
+    axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(integer=True, nbins=7))
     return axes
 
 

@@ -1,4 +1,4 @@
-"""The log of a training run: a progress bar, JSON lines and TensorBoard, the same numbers in each."""
+"""The log of a training run: the same metrics as JSON lines, in TensorBoard and on the terminal."""
 
 import json
 import math
@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from deqjax.atomic_write import atomic_file
-from deqjax.report.extra import extra
+from deqjax.report.optional_packages import require
+
+SOLVES = ("forward", "backward")
+"""The solves of a training step whose steps and residuals are logged."""
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Return the rows of a ``log.jsonl``, none if it does not exist; a line cut short by a crash is left out.
+    """Return the rows of a ``log.jsonl``, or an empty list if it does not exist.
+
+    A line that a crash has truncated is left out.
 
     >>> read_log("no/such/log.jsonl")
     []
@@ -26,30 +31,42 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-class TrainingLog:
-    """Where the training loop tells its numbers: a context manager around the loop.
+def validation_label(name: str) -> tuple[str, str]:
+    """Return the label and the unit of a metric whose name starts with ``validation_``.
 
-    On a terminal it draws a progress bar; elsewhere it prints a plain line now and then. Every row goes to
-    ``folder/log.jsonl`` and to TensorBoard files in the folder. A run resumed at a step keeps the rows up to it and
-    drops the later ones; a run from step 0 starts an empty log.
+    >>> validation_label("validation_psnr"), validation_label("validation_mean_dice")
+    (('validation PSNR', 'dB'), ('validation mean dice', ''))
+    """
+    metric = name.removeprefix("validation_")
+    label = metric.upper() if metric in ("psnr", "ssim", "nmse", "vif") else metric.replace("_", " ")
+    return f"validation {label}", "dB" if metric == "psnr" else ""
+
+
+class TrainingLog:
+    """A log of the metrics of a training run: a context manager around the training loop.
+
+    On a terminal it draws a progress bar; elsewhere it prints a line from time to time and after every validation.
+    Every row is written to ``folder/log.jsonl`` and to TensorBoard files in the folder. A run that is resumed at a step
+    keeps the rows up to this step and drops the later ones; a run from step 0 starts an empty log.
 
     Args:
-        folder: of the run; it is made.
-        total_steps: of the whole run.
-        resumed_step: the steps already done.
-        every: seconds between plain lines.
-        console: a ``rich.console.Console``, default the terminal.
+        folder: the folder of the run; it is created.
+        total_steps: the number of steps of the complete run.
+        resumed_step: the number of steps that are already done.
+        every: seconds between printed lines.
+        console: a ``rich.console.Console``, by default the terminal.
 
     Raises:
+        ValueError: ``resumed_step`` is not in ``0 .. total_steps``.
         ImportError: rich or tensorboardX is not installed.
 
     >>> import tempfile
     >>> from rich.console import Console
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with TrainingLog(folder, total_steps=2, console=Console(force_terminal=False)) as log:
-    ...         log.record(2, loss=0.5, forward_steps=12.0, forward_residual=1e-4)
+    ...         log.record(2, loss=0.5, validation_psnr=31.5, forward_steps=12.0, forward_residual=1e-4)
     ...     read_log(f"{folder}/log.jsonl")[0]["loss"]
-    step 2/2 | loss 0.5 | forward 12.0 steps, 1.0e-04 | 0:00:00 left
+    step 2/2 | loss 0.5 | validation PSNR 31.50 dB | forward 12.0 steps, 1.0e-04 | 0:00:00 left
     0.5
     """
 
@@ -65,7 +82,7 @@ class TrainingLog:
             raise ValueError(f"resumed_step is {resumed_step}: give a step from 0 to total_steps, {total_steps}")
         self.path = Path(folder) / "log.jsonl"
         self.total_steps, self.resumed_step, self.every = total_steps, resumed_step, every
-        self._console = console or extra("rich.console").Console()
+        self._console = console or require("rich.console").Console()
         self._latest: dict[str, float] = {}
         self._printed = -math.inf
 
@@ -75,15 +92,15 @@ class TrainingLog:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._file = self.path.open("a", buffering=1, encoding="utf-8")
         purge = self.resumed_step + 1 if self.resumed_step else None
-        self._writer = extra("tensorboardX").SummaryWriter(str(self.path.parent), purge_step=purge)
+        self._writer = require("tensorboardX").SummaryWriter(str(self.path.parent), purge_step=purge)
         self._started = time.monotonic()
         self._bar = self._live = None
         if self._console.is_terminal:
-            progress = extra("rich.progress")
+            progress = require("rich.progress")
             columns = progress.BarColumn(bar_width=None), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
             self._bar = progress.Progress(*columns, console=self._console, expand=True)
             self._bar.add_task("training", total=self.total_steps, completed=self.resumed_step)
-            self._live = extra("rich.live").Live(self._bar, console=self._console, refresh_per_second=4)
+            self._live = require("rich.live").Live(self._bar, console=self._console, refresh_per_second=4)
             self._live.start()
         return self
 
@@ -93,25 +110,27 @@ class TrainingLog:
         self._file.close()
         self._writer.close()
 
-    def record(self, step: int, **numbers: Any) -> None:
-        """Log the numbers of one step.
+    def record(self, step: int, **metrics: Any) -> None:
+        """Log the metrics of one step.
 
         Args:
-            step: counted from 1, the steps done.
-            numbers: scalars, by name; None is left out. The line shows ``loss``, ``validation_psnr`` in dB, and
-                ``forward_steps``, ``forward_residual``, ``backward_steps``, ``backward_residual``, means over the
-                batch; other names are only written. NaN and infinity become null in the JSON.
+            step: the number of steps done, counted from 1.
+            metrics: scalars by name; None is left out. The printed line shows ``loss``, every name that starts with
+                ``validation_`` (``validation_psnr`` in dB), and ``forward_steps``, ``forward_residual``,
+                ``backward_steps``, ``backward_residual``, which are means over the batch. Other metrics are only
+                written to the files. NaN and infinity become null in the JSON.
         """
-        values = {name: float(value) for name, value in numbers.items() if value is not None}
+        values = {name: float(value) for name, value in metrics.items() if value is not None}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": int(step), "time": round(time.time(), 3), **finite}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, int(step))
         self._latest |= values
+        validated = any(name.startswith("validation_") for name in values)
         if self._live is not None and self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step)
-            self._live.update(extra("rich.console").Group(self._bar, extra("rich.text").Text(self._line(step))))
-        elif step >= self.total_steps or "validation_psnr" in values or time.monotonic() - self._printed > self.every:
+            self._live.update(require("rich.console").Group(self._bar, require("rich.text").Text(self._line(step))))
+        elif step >= self.total_steps or validated or time.monotonic() - self._printed > self.every:
             self._printed = time.monotonic()
             print(f"step {step}/{self.total_steps} | {self._line(step)}", file=self._console.file, flush=True)
 
@@ -119,9 +138,11 @@ class TrainingLog:
         latest, parts = self._latest, []
         if "loss" in latest:
             parts.append(f"loss {latest['loss']:.4g}")
-        if "validation_psnr" in latest:
-            parts.append(f"validation {latest['validation_psnr']:.2f} dB")
-        for name in ("forward", "backward"):
+        for name, value in latest.items():
+            if name.startswith("validation_"):
+                label, unit = validation_label(name)
+                parts.append(f"{label} {value:.2f} {unit}" if unit else f"{label} {value:.4g}")
+        for name in SOLVES:
             solve = [f"{latest[f'{name}_steps']:.1f} steps"] if f"{name}_steps" in latest else []
             solve += [f"{latest[f'{name}_residual']:.1e}"] if f"{name}_residual" in latest else []
             parts += [f"{name} {', '.join(solve)}"] if solve else []

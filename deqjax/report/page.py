@@ -1,4 +1,4 @@
-"""One HTML page that stands alone: pictures inside, readable on a telephone, every text escaped."""
+"""A self-contained HTML page: pictures are embedded, all text is escaped, and the layout suits a phone screen."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from deqjax.atomic_write import atomic_file
-from deqjax.report.rows import Row, columns_of, format_value, is_number, number_format, summary_of
+from deqjax.report.table import Row, columns_of, format_value, is_numeric, number_format, summary_of
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d9dce1; --soft: #f4f5f7; --text: #1c2026; --faint: #667080; --back: #fff }
@@ -33,13 +33,13 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px
 
 @dataclass(frozen=True)
 class Html:
-    """A piece of a page that is markup already; everything else is escaped."""
+    """A part of a page that is already HTML markup. Plain strings are escaped."""
 
     markup: str
 
 
 def paragraph(text: str) -> Html:
-    """Make a paragraph of plain text.
+    """Return a paragraph of plain text.
 
     >>> paragraph("2 < 3").markup
     '<p>2 &lt; 3</p>'
@@ -48,7 +48,7 @@ def paragraph(text: str) -> Html:
 
 
 def code(text: str) -> Html:
-    """Make a block of settings or commands, kept as it is.
+    """Return a preformatted block, for settings or commands.
 
     >>> code("python train.py > log").markup
     '<pre>python train.py &gt; log</pre>'
@@ -57,9 +57,20 @@ def code(text: str) -> Html:
 
 
 def picture(path: str | Path, caption: str = "") -> Html:
-    """Embed a PNG file, with its caption below and as its alternative text.
+    """Return a PNG file as an embedded picture, with the caption below it and as its alternative text.
 
-    Raises ValueError when the file is not a PNG.
+    Args:
+        path: the .png file.
+        caption: plain text.
+
+    Raises:
+        ValueError: The file is not a PNG.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.png").write_bytes(bytes.fromhex("89504e470d0a1a0a"))
+    ...     picture(f"{folder}/a.png").markup
+    '<figure><img alt="" src="data:image/png;base64,iVBORw0KGgo="></figure>'
     """
     data = Path(path).read_bytes()
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -70,7 +81,11 @@ def picture(path: str | Path, caption: str = "") -> Html:
 
 
 def html_table(rows: Sequence[Row], means: bool = True) -> Html:
-    """Make a table of one line per row, with mean and standard deviation below several unless ``means`` is False.
+    """Return a table with one line per row.
+
+    Args:
+        rows: one dict per line, by column name; a missing value is left blank.
+        means: whether the mean and the standard deviation over several rows are written below them.
 
     >>> "<td class=number>30.00</td>" in html_table([{"volume": "a", "psnr": 30.0}]).markup
     True
@@ -81,26 +96,26 @@ def html_table(rows: Sequence[Row], means: bool = True) -> Html:
         cells = (f"<{tag}{' class=number' if right else ''}>{escape(text)}</{tag}>" for text, right in values)
         return f"<tr>{''.join(cells)}</tr>"
 
-    numeric = [all(is_number(row.get(name)) or row.get(name) is None for row in rows) for name in names]
+    numeric = [is_numeric(rows, name) for name in names]
     head = line("th", zip(names, numeric))
     formats = {name: number_format(row.get(name) for row in rows) for name in names}
     lines = ([format_value(row.get(name), formats[name]) for name in names] for row in rows)
     body = "".join(line("td", zip(texts, numeric)) for texts in lines)
     foot = ""
-    for part, words in enumerate((f"mean of {len(rows)}", "deviation") if summary else ()):
+    for part, label in enumerate((f"mean of {len(rows)}", "deviation") if summary else ()):
         texts = [summary[name][part] if name in summary else "" for name in names]
-        foot += line("td", zip(texts if names[0] in summary else [words, *texts[1:]], numeric))
+        foot += line("td", zip(texts if names[0] in summary else [label, *texts[1:]], numeric))
     return Html(f"<div class=wide><table><thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>")
 
 
 def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Iterable[Html | str]]]) -> None:
-    """Write one self-contained page, whole or not at all.
+    """Write one self-contained page. The file is written completely or not at all.
 
     Args:
-        path: the .html file; its folder is made.
-        title: of the page.
-        sections: pairs of a heading and its pieces, made by ``paragraph``, ``html_table``, ``picture`` and ``code``;
-            a bare string becomes a paragraph.
+        path: the .html file; its folder is created.
+        title: the title of the page.
+        sections: pairs of a heading and its parts, which `paragraph`, `html_table`, `picture` and `code` return; a
+            plain string becomes a paragraph.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -109,9 +124,9 @@ def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Itera
     1
     """
     body = []
-    for heading, pieces in sections:
+    for heading, parts in sections:
         body.append(f"<section><h2>{escape(heading)}</h2>")
-        body.extend(piece.markup if isinstance(piece, Html) else paragraph(piece).markup for piece in pieces)
+        body.extend(part.markup if isinstance(part, Html) else paragraph(part).markup for part in parts)
         body.append("</section>")
     page = "\n".join(
         [

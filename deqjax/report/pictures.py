@@ -1,4 +1,4 @@
-"""Reconstructions beside their target, with error maps at one scale."""
+"""Images of reconstructions next to their target, with error maps at one scale."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deqjax.atomic_write import atomic_file
-from deqjax.report.extra import extra
+from deqjax.report.optional_packages import require
 
-BACK, TEXT, FAINT = "#0d0f12", "#f2f4f7", "#98a1ae"
-WIDTH, GAP, EDGE, HEAD = 2.5, 0.06, 0.14, 0.5
-"""In inches: one image, between images, around them, above them for names and captions."""
+BACKGROUND, TEXT, FAINT = "#0d0f12", "#f2f4f7", "#98a1ae"
+WIDTH, GAP, MARGIN, HEADER = 2.5, 0.06, 0.14, 0.5
+"""Sizes in inches: of one image, between images, around all of them, and above them for names and captions."""
 
 
 def comparison(
@@ -22,19 +22,19 @@ def comparison(
     error_scale: float = 5.0,
     captions: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw images in one row at one grey scale, and below each its distance from the target at one colour scale.
+    """Draw images in one row at one grey scale, and below each image its absolute error at one colour scale.
 
-    White is the 99.8th percentile of the target; the error maps run from 0 to white / ``error_scale``.
+    White is the 99.8th percentile of the target. The error maps range from 0 to white / ``error_scale``.
 
     Args:
-        path: the .png file; its folder is made.
+        path: the .png file; its folder is created.
         columns: names and magnitude images (y, x), drawn in this order; one of them is the target.
-        target_name: which one.
-        error_scale: how many times an error is magnified.
+        target_name: the name of the target.
+        error_scale: the factor by which errors are magnified.
         captions: a short line below a name, such as ``{"DE-Prox": "34.1 dB   0.921"}``.
 
     Raises:
-        ValueError: no column is the target, shapes differ, are not (y, x), or complex input.
+        ValueError: No column is the target, the shapes differ or are not (y, x), or an image is complex.
         ImportError: matplotlib is not installed.
 
     >>> import tempfile
@@ -55,30 +55,30 @@ def comparison(
             )
     white = float(np.percentile(target, 99.8)) or 1.0
     height = WIDTH * target.shape[0] / target.shape[1]
-    wide, high = len(images) * (WIDTH + GAP) - GAP + 2 * EDGE, 2 * height + GAP + HEAD + 2 * EDGE
-    figure = extra("matplotlib.figure").Figure(figsize=(wide, high), facecolor=BACK)
+    wide, high = len(images) * (WIDTH + GAP) - GAP + 2 * MARGIN, 2 * height + GAP + HEADER + 2 * MARGIN
+    figure = require("matplotlib.figure").Figure(figsize=(wide, high), facecolor=BACKGROUND)
 
     def axes(left: float, bottom: float, width: float, tall: float) -> Any:
-        return figure.add_axes((left / wide, bottom / high, width / wide, tall / high), facecolor=BACK)
+        return figure.add_axes((left / wide, bottom / high, width / wide, tall / high), facecolor=BACKGROUND)
 
-    shown, slot = None, EDGE
+    shown, bar_left = None, MARGIN
     for position, (name, image) in enumerate(images.items()):
-        left = EDGE + position * (WIDTH + GAP)
-        upper = axes(left, EDGE + height + GAP, WIDTH, height)
+        left = MARGIN + position * (WIDTH + GAP)
+        upper = axes(left, MARGIN + height + GAP, WIDTH, height)
         upper.imshow(image, cmap="gray", vmin=0, vmax=white)
         upper.set_axis_off()
-        middle, top = (left + WIDTH / 2) / wide, high - EDGE
+        middle, top = (left + WIDTH / 2) / wide, high - MARGIN
         figure.text(middle, top / high, name, color=TEXT, weight="bold", size=11, ha="center", va="top")
         caption = (captions or {}).get(name, "")
         figure.text(middle, (top - 0.22) / high, caption, color=FAINT, size=9.5, ha="center", va="top")
         if name == target_name:
-            slot = left
+            bar_left = left
             continue
-        lower = axes(left, EDGE, WIDTH, height)
+        lower = axes(left, MARGIN, WIDTH, height)
         shown = lower.imshow(np.abs(image - target), cmap="inferno", vmin=0, vmax=white / error_scale)
         lower.set_axis_off()
-    if shown is not None:  # The scale of the error maps stands where the target's own would be.
-        bar_axes = axes(slot + 0.15 * WIDTH, EDGE + height / 2 - 0.1, 0.7 * WIDTH, 0.13)
+    if shown is not None:  # The colour bar takes the place of the target's error map, which would be zero.
+        bar_axes = axes(bar_left + 0.15 * WIDTH, MARGIN + height / 2 - 0.1, 0.7 * WIDTH, 0.13)
         bar = figure.colorbar(shown, cax=bar_axes, orientation="horizontal")
         ticks = np.linspace(0, 1, 3)
         bar.set_ticks(ticks * white / error_scale, labels=[f"{100 * tick / error_scale:.3g} %" for tick in ticks])
@@ -86,4 +86,4 @@ def comparison(
         bar.ax.set_title(f"|error| of white, magnified {error_scale:g} times", color=FAINT, size=9.5)
         bar.outline.set_visible(False)
     with atomic_file(path, overwrite=True) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, facecolor=BACK)
+        figure.savefig(temporary, format="png", dpi=150, facecolor=BACKGROUND)

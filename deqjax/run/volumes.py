@@ -11,7 +11,7 @@ import numpy as np
 from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.metrics import nmse, psnr, ssim, vif
-from deqjax.metrics.vif import SMALLEST
+from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.physics import add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
@@ -126,7 +126,7 @@ def undersample(
 def _metrics(image: np.ndarray, zero_filled: np.ndarray, target: np.ndarray) -> Row:
     row: Row = {}
     for name, metric in (("PSNR", psnr), ("SSIM", ssim), ("NMSE", nmse), ("VIF", vif)):
-        if name == "VIF" and min(target.shape[-2:]) < SMALLEST:
+        if name == "VIF" and min(target.shape[-2:]) < SMALLEST_VIF_SIZE:
             continue  # the image is smaller than its windows
         row[f"{name} zero-filled"] = float(metric(zero_filled, target))
         row[name] = float(metric(image, target))

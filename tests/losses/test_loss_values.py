@@ -1,4 +1,4 @@
-"""Each loss against a direct transcription of its formula."""
+"""Each loss against a NumPy implementation of its formula."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def test_perpendicular_ssim(pair, weight):
     assert float(perpendicular_ssim(X, Y, weight, 1.3)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_perpendicular_sees_a_sign_flip_because_of_its_second_branch(pair):
+def test_perpendicular_detects_a_change_of_sign_by_its_second_branch(pair):
     _, Y = pair
     without_branch = np.abs(-Y.real * Y.imag + Y.imag * Y.real) / np.abs(Y)
     assert without_branch.max() < 1e-12
@@ -67,13 +67,13 @@ def test_perpendicular_grows_with_the_phase_error_up_to_pi(pair):
     assert opposite == pytest.approx(rotated, abs=1e-5)
 
 
-def test_perpendicular_of_an_image_costs_the_same_as_of_its_rotated_pair(pair):
+def test_perpendicular_does_not_change_if_both_images_are_rotated(pair):
     X, Y = pair
     turn = np.exp(0.7j)
     assert float(perpendicular(turn * X, turn * Y)) == pytest.approx(float(perpendicular(X, Y)), rel=1e-5)
 
 
-def test_the_weight_starts_where_it_says_and_has_a_gradient(pair):
+def test_the_learned_weight_has_its_initial_value_and_a_gradient(pair):
     X, Y = pair
     loss = PerpendicularSSIM(weight=0.2)
     params = loss.init()
@@ -84,11 +84,11 @@ def test_the_weight_starts_where_it_says_and_has_a_gradient(pair):
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, -0.1])
-def test_a_weight_that_no_logit_reaches_is_refused(weight):
+def test_a_weight_without_a_finite_logit_is_an_error(weight):
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         PerpendicularSSIM(weight=weight)
 
 
-def test_ssim_loss_names_the_axes_it_takes():
+def test_the_error_of_ssim_loss_names_its_axes():
     with pytest.raises(ValueError, match=r"\(2, 3, 9, 9\).*\(batch, y, x\)"):
         ssim_loss(np.ones((2, 3, 9, 9)), np.ones((2, 3, 9, 9)))

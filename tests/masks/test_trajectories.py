@@ -1,13 +1,19 @@
-"""Spokes and spirals: where their samples lie and what each stands for."""
+"""Radial and spiral trajectories: the positions of their samples and the areas that the samples represent."""
+
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from deqjax import masks
-from deqjax.masks.radial_trajectory import GOLDEN_ANGLE
+from deqjax.masks.trajectories import GOLDEN_ANGLE
+
+ORDERS: tuple[Literal["golden"], Literal["uniform"]] = ("golden", "uniform")
+ANY: Any = masks  # arguments that the annotations do not allow
 
 
-def test_spokes_pass_through_the_centre_to_the_rim() -> None:
+def test_spokes_run_through_the_centre_to_the_edge() -> None:
     for shape, samples in (((16, 16), 32), ((15, 21), 7)):
         spokes = masks.radial_trajectory(shape, 5, samples)
         assert spokes.shape == (5, samples, 2)
@@ -20,7 +26,7 @@ def test_spokes_pass_through_the_centre_to_the_rim() -> None:
 
 
 def test_angles_of_both_orders() -> None:
-    for order, step in (("golden", GOLDEN_ANGLE), ("uniform", np.pi / 7)):
+    for order, step in ((ORDERS[0], GOLDEN_ANGLE), (ORDERS[1], np.pi / 7)):
         spokes = masks.radial_trajectory((16, 16), 7, order=order, start=0.3)
         angle = np.arctan2(spokes[:, -1, 0], spokes[:, -1, 1])
         expected = 0.3 + step * np.arange(7)
@@ -28,7 +34,7 @@ def test_angles_of_both_orders() -> None:
     assert np.degrees(GOLDEN_ANGLE) == pytest.approx(111.246, abs=1e-3)
 
 
-def test_spirals_wind_from_the_centre_to_the_rim_without_gaps() -> None:
+def test_spirals_run_from_the_centre_to_the_edge_without_gaps() -> None:
     for power in (1.0, 2.0):
         spirals = masks.spiral_trajectory((32, 24), turns=6, interleaves=3, power=power, start=0.2)
         assert spirals.shape[::2] == (3, 2)
@@ -43,20 +49,21 @@ def test_spirals_wind_from_the_centre_to_the_rim_without_gaps() -> None:
         np.testing.assert_allclose(turned[5:], np.exp(2j * np.pi / 3), atol=1e-3)
 
 
-def test_ramp_is_the_area_of_rings_and_follows_uneven_angles() -> None:
+def test_radial_density_is_the_area_of_rings_also_for_uneven_angles() -> None:
     uniform = masks.radial_trajectory((32, 32), 40, 64, order="uniform")
     weights = masks.radial_density(uniform)
     k = np.hypot(uniform[..., 0], uniform[..., 1])
     np.testing.assert_allclose(weights[k > 0.1], (k * 0.5 * np.pi / 40)[k > 0.1], rtol=1e-3)
     np.testing.assert_allclose(weights[:, 32].sum(), np.pi * 0.25**2, rtol=1e-3)
-    for shape, order in (((32, 32), "golden"), ((32, 20), "golden"), ((32, 20), "uniform")):
-        total = masks.radial_density(masks.radial_trajectory(shape, 55, 200, order=order)).sum()
-        assert total == pytest.approx(np.pi / 4 * shape[0] * shape[1], rel=0.02)
+    for order in ORDERS:
+        for shape in ((32, 32), (32, 20)):
+            total = masks.radial_density(masks.radial_trajectory(shape, 55, 200, order=order)).sum()
+            assert total == pytest.approx(np.pi / 4 * shape[0] * shape[1], rel=0.02)
     uneven = np.concatenate([uniform[:20], uniform[20::4]])
     assert masks.radial_density(uneven)[-2, -1] == pytest.approx(4 * weights[-1, -1], rel=1e-3)
 
 
-def test_iteration_finds_the_ramp_and_the_grid() -> None:
+def test_density_compensation_of_spokes_and_of_a_grid() -> None:
     spokes = masks.radial_trajectory((32, 32), 60, 64, order="uniform")
     found, ramp = masks.density_compensation(spokes), masks.radial_density(spokes)
     k = np.hypot(spokes[..., 0], spokes[..., 1])
@@ -70,8 +77,8 @@ def test_iteration_finds_the_ramp_and_the_grid() -> None:
 
 
 @pytest.mark.parametrize("kind", ["radial", "spiral"])
-def test_weighted_samples_give_the_image_back(kind: str) -> None:
-    """The sum over the samples of ``d y exp(2 pi i k r)``, written out, is the image up to its resolution."""
+def test_the_weighted_adjoint_reconstructs_the_image(kind: str) -> None:
+    """The sum over the samples of ``d y exp(2 pi i k r)`` is the image up to its resolution."""
     size = 24
     r = (np.arange(size) - size // 2) / size
     image = np.exp(-(r[:, None] ** 2 + (r[None, :] - 0.1) ** 2) / (2 * 0.12**2))
@@ -91,19 +98,19 @@ def test_weighted_samples_give_the_image_back(kind: str) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: masks.radial_trajectory((8,), 3), "shape must be"),
+        (lambda: ANY.radial_trajectory((8,), 3), "shape must be"),
         (lambda: masks.radial_trajectory((8, 8), 0), "spokes must be .* got 0"),
         (lambda: masks.radial_trajectory((8, 8), 3, samples=0), "samples must be"),
-        (lambda: masks.radial_trajectory((8, 8), 3, order="silver"), "order must be"),
+        (lambda: ANY.radial_trajectory((8, 8), 3, order="silver"), "order must be"),
         (lambda: masks.spiral_trajectory((8, 8), 0.0), "turns must be"),
         (lambda: masks.spiral_trajectory((8, 8), 2.0, power=0.0), "power must be"),
         (lambda: masks.spiral_trajectory((8, 8), 2.0, interleaves=0), "interleaves must be"),
         (lambda: masks.radial_density(np.zeros((3, 4))), r"trajectory must be .* got \(3, 4\)"),
-        (lambda: masks.radial_density(np.zeros((3, 4, 2))), "spoke of no length"),
+        (lambda: masks.radial_density(np.zeros((3, 4, 2))), "spoke of length zero"),
         (lambda: masks.density_compensation(np.full((3, 4, 2), np.nan)), "NaN"),
         (lambda: masks.density_compensation(np.zeros((3, 4, 2)), steps=0), "steps must be"),
     ],
 )
-def test_bad_input(build: object, message: str) -> None:
+def test_bad_trajectories(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()

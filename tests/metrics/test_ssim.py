@@ -1,4 +1,4 @@
-"""SSIM against scikit-image, and what it does at the edges of its domain."""
+"""SSIM against scikit-image, its gradient, and flat, small or invalid images."""
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,14 @@ def test_equals_scikit_image_with_the_volume_maximum(shape, noise, dtype):
     assert found == pytest.approx(expected, abs=1e-5 if dtype == "float32" else 1e-12)
 
 
-def test_bright_image_of_low_contrast_keeps_its_small_variances():
+def test_a_bright_image_of_low_contrast_is_as_precise():
     image, target = (1000 + volume.astype(np.float32) for volume in _pair((3, 40, 40)))
     expected = _reference(image.astype(float), target.astype(float), 1.0)
     assert float(ssim(image, target, data_range=1.0)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_does_not_depend_on_the_unit(scale):
+def test_ssim_does_not_depend_on_the_unit(scale):
     image, target = _pair((2, 30, 30))
     expected = float(ssim(image, target))
     assert float(ssim(scale * image, scale * target)) == pytest.approx(expected, abs=1e-5)
@@ -79,13 +79,13 @@ def test_flat_and_empty_images_are_finite():
         (np.ones((0, 8, 8)), np.ones((0, 8, 8)), r"at least one slice"),
     ],
 )
-def test_bad_input_is_named_also_under_jit(image, target, message):
+def test_errors_name_the_bad_input_also_under_jit(image, target, message):
     for function in (ssim, jax.jit(ssim)):
         with pytest.raises(ValueError, match=message):
             function(image, target)
 
 
-def test_bad_data_range_is_named():
+def test_a_bad_data_range_is_an_error():
     ones = np.ones((8, 8))
     with pytest.raises(ValueError, match=r"data_range is 0.*positive"):
         ssim(ones, ones, data_range=0)

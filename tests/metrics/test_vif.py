@@ -1,4 +1,4 @@
-"""VIF against sewar's vifp on 255-scaled data."""
+"""VIF against sewar's vifp of images with values up to 255."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def test_equals_sewar(shape, kind, noise, dtype):
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_does_not_depend_on_the_unit(scale):
+def test_vif_does_not_depend_on_the_unit(scale):
     image, target = _pair((2, 50, 50), "disc", 0.05)
     expected = float(vif(image, target))
     assert float(vif(scale * image, scale * target)) == pytest.approx(expected, abs=1e-5)
@@ -43,7 +43,7 @@ def test_does_not_depend_on_the_unit(scale):
     assert halved > expected + 0.05
 
 
-def test_flat_targets_hold_nothing_to_lose():
+def test_flat_targets_contain_no_information_to_lose():
     noisy = np.random.default_rng(0).random((48, 48))
     assert float(vif(noisy, noisy)) == pytest.approx(1, abs=1e-6)
     for level in (0, 0.3, 1000.1):
@@ -51,7 +51,7 @@ def test_flat_targets_hold_nothing_to_lose():
     assert float(vif(np.zeros((48, 48)), noisy)) == 0
 
 
-def test_small_images_are_refused_and_the_smallest_is_not():
+def test_images_below_the_smallest_size_are_an_error():
     vif(np.ones((41, 41)), np.ones((41, 41)))
     with pytest.raises(ValueError, match=r"\(40, 64\).*41 pixels"):
         jax.jit(vif)(np.ones((40, 64)), np.ones((40, 64)))

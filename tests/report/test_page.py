@@ -1,4 +1,4 @@
-"""The page: parses, escapes every text, holds its pictures."""
+"""The HTML page: it parses, escapes all text and embeds its pictures."""
 
 import base64
 from html.parser import HTMLParser
@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deqjax.report import code, comparison, html_table, paragraph, picture, write_page
+from deqjax.report import Html, code, comparison, html_table, paragraph, picture, write_page
 
 VOID = {"meta", "img"}
 
 
 class Reader(HTMLParser):
-    """Checks that tags nest, and collects text and pictures."""
+    """Check that tags nest, and collect text and pictures."""
 
     def __init__(self):
         super().__init__()
@@ -32,12 +32,12 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_stands_alone_and_escapes_everything(tmp_path):
+def test_the_page_is_self_contained_and_escapes_all_text(tmp_path):
     evil = "<script>alert('x')</script> & \"quotes\""
     comparison(tmp_path / "a.png", {"target": np.eye(8)})
     rows = [{evil: evil, "psnr": 31.25}, {evil: "b", "psnr": 32.75}]
-    pieces = [html_table(rows), evil, paragraph(evil), code(evil), picture(tmp_path / "a.png", evil)]
-    write_page(tmp_path / "new" / "index.html", evil, [(evil, pieces), ("empty", [])])
+    parts: list[Html | str] = [html_table(rows), evil, paragraph(evil), code(evil), picture(tmp_path / "a.png", evil)]
+    write_page(tmp_path / "new" / "index.html", evil, [(evil, parts), ("empty", [])])
 
     reader = Reader()
     page = (tmp_path / "new" / "index.html").read_text(encoding="utf-8")

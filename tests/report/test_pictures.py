@@ -1,4 +1,4 @@
-"""Pictures and curves: the files are PNGs of the expected shape and show what was given."""
+"""Pictures and curves: the files are PNGs of the expected shape and show the given images."""
 
 import io
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from deqjax.report import comparison, convergence, training_curve
+from deqjax.report.curves import panels_of
 
 
 def _pixels(path):
@@ -43,18 +44,18 @@ def test_comparison_shows_images_and_errors_at_common_scales(tmp_path):
         ({"target": np.ones((2, 4, 4))}, r"real magnitudes \(y, x\)"),
     ],
 )
-def test_comparison_names_what_is_wrong(tmp_path, columns, message):
+def test_the_error_of_comparison_names_the_bad_column(tmp_path, columns, message):
     with pytest.raises(ValueError, match=message):
         comparison(tmp_path / "a.png", columns)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_empty_target_still_makes_a_picture(tmp_path):
+def test_an_all_zero_target_can_be_drawn(tmp_path):
     comparison(tmp_path / "a.png", {"zero-filled": np.zeros((8, 8)), "target": np.zeros((8, 8))})
     assert _pixels(tmp_path / "a.png").size
 
 
-def test_convergence_takes_images_that_stopped_or_never_started(tmp_path):
+def test_convergence_of_images_that_stopped_or_never_started(tmp_path):
     residuals = 0.8 ** np.arange(30.0) * np.ones((3, 1))
     residuals[0, 12:] = np.nan
     residuals[1] = np.nan
@@ -65,7 +66,7 @@ def test_convergence_takes_images_that_stopped_or_never_started(tmp_path):
         convergence(tmp_path / "b.png", {"a": np.ones((2, 2, 2))})
 
 
-def test_training_curve_takes_gaps_and_draws_only_what_is_there(tmp_path):
+def test_training_curve_skips_missing_values_and_panels_without_data(tmp_path):
     rows = [{"step": step, "loss": 1 / step, "forward_steps": None} for step in range(1, 200)]
     rows[50]["loss"] = None
     rows[99]["validation_psnr"] = 31.0
@@ -76,7 +77,15 @@ def test_training_curve_takes_gaps_and_draws_only_what_is_there(tmp_path):
         training_curve(tmp_path / "b.png", [{"step": 1}])
 
 
-def test_nothing_heavy_is_imported_and_pyplot_never():
+def test_training_curve_has_a_panel_for_each_validation_metric(tmp_path):
+    rows = [{"step": step, "loss": 1.0, "validation_mean_dice": 0.8, "validation_loss": 2.0} for step in range(1, 5)]
+    assert list(panels_of(list(rows[0]))) == ["loss", "validation mean dice", "validation loss"]
+    assert list(panels_of(["backward_residual", "validation_psnr"])) == ["validation PSNR, dB", "relative residual"]
+    training_curve(tmp_path / "a.png", rows)
+    assert _pixels(tmp_path / "a.png").shape[0] == pytest.approx(2 * 3.1 * 150, abs=2)
+
+
+def test_optional_packages_are_imported_late_and_pyplot_never():
     script = (
         "import sys, flax, orbax.checkpoint, numpy as np\n"
         "before = set(sys.modules)\n"

@@ -16,9 +16,9 @@ ROWS = [
 
 
 def _printed(**settings):
-    console = Console(file=io.StringIO(), width=100)
-    metrics_table(ROWS, "brain [4x]", console=console, **settings)
-    return console.file.getvalue()
+    printed = io.StringIO()
+    metrics_table(ROWS, "brain [4x]", console=Console(file=printed, width=100), **settings)
+    return printed.getvalue()
 
 
 def test_the_table_shows_every_value_and_the_mean_over_volumes():

@@ -1,5 +1,8 @@
-"""The side lobe of the point-spread function: known values and the order that masks are chosen for."""
+"""Realised acceleration and incoherence: known values, and the ranking of patterns by their side lobes."""
 
+from collections.abc import Callable
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,9 +19,9 @@ def test_known_values() -> None:
     assert masks.incoherence(np.ones((1, 1))) == 0
 
 
-def test_it_is_the_image_of_a_point() -> None:
+def test_incoherence_is_the_side_lobe_of_the_image_of_a_point() -> None:
     mask = masks.PoissonDisc(4, 0.1)((24, 31), 0)
-    spread = np.abs(np.asarray(ifft2c(mask.astype(complex))))
+    spread = np.abs(np.asarray(ifft2c(jnp.asarray(mask.astype(complex)))))
     peak = spread[12, 15]
     spread[12, 15] = 0
     assert masks.incoherence(mask) == pytest.approx(spread.max() / peak, rel=1e-5)
@@ -37,6 +40,7 @@ def test_a_cine_is_less_coherent_when_its_frames_differ() -> None:
     assert masks.incoherence(other) < 0.5 * masks.incoherence(same)
 
 
-def test_nothing_sampled() -> None:
+@pytest.mark.parametrize("function", [masks.incoherence, masks.realised_acceleration])
+def test_a_mask_that_samples_nothing_is_an_error(function: Callable[[np.ndarray], float]) -> None:
     with pytest.raises(ValueError, match="samples nothing"):
-        masks.incoherence(np.zeros((1, 8)))
+        function(np.zeros((1, 8)))

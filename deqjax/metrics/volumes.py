@@ -1,4 +1,4 @@
-"""What every metric agrees on: a pair of real volumes and the data range they are measured by."""
+"""Checks of the images that are compared, and the data range of a metric."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,10 @@ from jax.typing import ArrayLike
 
 
 def check_same_shape(image: jax.Array, target: jax.Array) -> None:
-    """Raise ValueError unless image and target have the same shape.
+    """Check that image and target have the same shape.
+
+    Raises:
+        ValueError: They have not.
 
     >>> check_same_shape(jnp.zeros((2, 3)), jnp.ones((2, 3)))
     """
@@ -19,7 +22,15 @@ def check_same_shape(image: jax.Array, target: jax.Array) -> None:
 
 
 def real_volumes(image: ArrayLike, target: ArrayLike, smallest: int = 1) -> tuple[jax.Array, jax.Array]:
-    """Return image and target as two floating (slice, y, x) stacks, or raise ValueError and say what to change.
+    """Return image and target as two floating-point stacks (slice, y, x).
+
+    Args:
+        image: real magnitudes, (y, x) or (slice, y, x).
+        target: the reference, same shape.
+        smallest: the smallest size along y and x that the metric allows.
+
+    Raises:
+        ValueError: The shapes differ, are not (y, x) or (slice, y, x), or are too small, or an input is complex.
 
     >>> [volume.shape for volume in real_volumes(jnp.zeros((7, 9)), jnp.ones((7, 9)))]
     [(1, 7, 9), (1, 7, 9)]
@@ -47,9 +58,12 @@ def real_volumes(image: ArrayLike, target: ArrayLike, smallest: int = 1) -> tupl
 
 
 def resolve_data_range(target: jax.Array, data_range: ArrayLike | None) -> jax.Array:
-    """Return the data range: the one given, or else the maximum of the target over the whole volume (fastMRI).
+    """Return the given data range, or by default the maximum of the target over the volume, as fastMRI does.
 
     A data range of zero, which an all-zero target has, becomes 1, so that no metric divides zero by zero.
+
+    Raises:
+        ValueError: The data range is a number <= 0, or not a scalar.
 
     >>> resolve_data_range(jnp.array([1.0, 4.0]), None), resolve_data_range(jnp.zeros(2), None)
     (Array(4., dtype=float32), Array(1., dtype=float32))

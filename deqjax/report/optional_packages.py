@@ -1,15 +1,18 @@
-"""The optional packages behind this folder, imported when first needed."""
+"""Imports of the optional packages rich, matplotlib and tensorboardX when they are first used."""
 
 from importlib import import_module
 from typing import Any
 
 
-def extra(module: str) -> Any:
-    """Import a module of an optional package, or raise ImportError and say what to install.
+def require(module: str) -> Any:
+    """Import a module of an optional package.
 
-    >>> extra("json").dumps({})
+    Raises:
+        ImportError: The package is not installed; the message contains the command that installs it.
+
+    >>> require("json").dumps({})
     '{}'
-    >>> extra("no_such_package.part")
+    >>> require("no_such_package.part")
     Traceback (most recent call last):
     ImportError: this report needs no_such_package: pip install 'deqjax[report]'
     """

@@ -1,4 +1,4 @@
-"""Structural similarity as a loss."""
+"""A loss that is one minus the structural similarity."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,25 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from deqjax.metrics.ssim import ssim
-from deqjax.metrics.volume import check_same_shape
+from deqjax.metrics import ssim
+from deqjax.metrics.volumes import check_same_shape
 from deqjax.types import Params
 
 
 def ssim_loss(image: ArrayLike, target: ArrayLike) -> jax.Array:
-    """Return ``mean(1 - SSIM(|image|, |target|))`` over the batch, each image with the data range of its own target.
+    """Return ``mean(1 - SSIM(|image|, |target|))`` over the batch.
+
+    Each image has the data range of its own target. The phases are ignored.
 
     Args:
-        image: (y, x), or (batch, y, x), real or complex, y and x at least 7.
-        target: the reference, same shape and unit; an all-zero one takes the data range 1, see ``metrics.ssim``.
+        image: (y, x) or (batch, y, x), real or complex, y and x at least 7.
+        target: the reference, same shape and unit; an all-zero target has the data range 1, see `deqjax.metrics.ssim`.
 
     Returns:
-        A real scalar, from 0 (equal magnitudes) to 2; blind to phase.
+        A real scalar, from 0 (equal magnitudes) to 2.
 
     Raises:
-        ValueError: the shapes differ, are not (y, x) or (batch, y, x), or are smaller than the 7 x 7 window.
+        ValueError: The shapes differ, are not (y, x) or (batch, y, x), or are smaller than the 7 x 7 window.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, Image quality assessment: from error visibility to structural
     similarity, eq. 13.
@@ -44,7 +46,7 @@ def ssim_loss(image: ArrayLike, target: ArrayLike) -> jax.Array:
 
 @dataclass(frozen=True)
 class SSIMLoss:
-    """The setting of ``ssim_loss``: nothing to choose and nothing to learn.
+    """The setting of `ssim_loss`. It has no options and no learned parameters.
 
     >>> ramp = jnp.outer(jnp.arange(8.0), jnp.arange(9.0))
     >>> round(float(SSIMLoss()(0.9 * ramp, ramp)), 3)
@@ -52,7 +54,7 @@ class SSIMLoss:
     """
 
     def init(self) -> Params:
-        """Return the learnable parameters: none."""
+        """Return the learned parameters: none."""
         return {}
 
     def __call__(self, image: ArrayLike, target: ArrayLike, params: Params | None = None) -> jax.Array:

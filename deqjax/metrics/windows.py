@@ -1,4 +1,4 @@
-"""Means, variances and the covariance of two images in a sliding window, without cancellation."""
+"""Means, variances and covariance of two images in a sliding window, without loss of precision in float32."""
 
 from collections.abc import Iterable
 from functools import reduce
@@ -10,11 +10,11 @@ import numpy as np
 from jax import lax
 
 Weights = tuple[float, ...]
-"""Of a separable window, the same along y and x; they sum to one."""
+"""The weights of a separable window, the same along y and x; they sum to one."""
 
 
 def window_mean(volume: jax.Array, weights: Weights) -> jax.Array:
-    """Average (slice, y, x) in the window, at its 'valid' positions: y and x shrink by ``len(weights) - 1``.
+    """Return the mean of (slice, y, x) in the window, at its 'valid' positions: y and x shrink by ``len(weights) - 1``.
 
     >>> window_mean(jnp.array([[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]]), (0.5, 0.5))
     Array([[[1.5, 2.5]]], dtype=float32)
@@ -23,10 +23,10 @@ def window_mean(volume: jax.Array, weights: Weights) -> jax.Array:
 
 
 def window_moments(first: jax.Array, second: jax.Array, weights: Weights) -> tuple[jax.Array, ...]:
-    """Return both means, both variances and the covariance in the window, each like ``window_mean``.
+    """Return both means, both variances and the covariance in the window, each of the shape of `window_mean`.
 
-    ``Cov = E_x[Cov_y] + Cov_x[E_y]`` (law of total covariance), each part summed as products of deviations; the
-    textbook ``E[ab] - E[a] E[b]`` loses in float32 the small variances that SSIM and VIF are made of.
+    ``Cov = E_x[Cov_y] + Cov_x[E_y]`` (law of total covariance), where each part is a sum of products of deviations. The
+    usual ``E[ab] - E[a] E[b]`` loses in float32 the small variances on which SSIM and VIF depend.
 
     >>> image = jnp.array([[[1000.0, 1000.0], [1000.0, 1001.0]]])
     >>> [float(moment[0, 0, 0]) for moment in window_moments(image, image, (0.5, 0.5))]
@@ -52,7 +52,7 @@ def _moments_along(first: jax.Array, second: jax.Array, weights: Weights, axis: 
 
 
 def _average(volume: jax.Array, weights: Weights, axis: int) -> jax.Array:
-    # A product with a band matrix: its gradient is a product too, four times as fast as that of a sum of slices.
+    # The gradient of a product with a band matrix is a product too, four times as fast as that of a sum of slices.
     size = volume.shape[axis]
     band = sum(w * np.eye(size - len(weights) + 1, size, offset) for offset, w in enumerate(weights))
     formula = "ij,sjk->sik" if axis == 1 else "ij,skj->ski"
