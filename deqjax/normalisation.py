@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics.modulated import Modulated, check_width, smooth_phase
+from deqjax.physics.phase import PhaseModulated, check_width, smooth_phase
 from deqjax.pytree import operand
 from deqjax.types import ForwardModel
 
@@ -35,7 +35,7 @@ class Units:
 
     def forward_model(self, A: ForwardModel) -> ForwardModel:
         """The forward model of images in these units, but for shift and scale."""
-        return A if self.phase is None else Modulated(A, self.phase)
+        return A if self.phase is None else PhaseModulated(A, self.phase)
 
 
 class Normalisation(Protocol):

@@ -18,10 +18,12 @@ State = Any
 
 @runtime_checkable
 class ForwardModel(Protocol):
-    """An operand that knows how the scanner turns an image into k-space, linear, with ``||A^H A|| <= 1``.
+    """A linear model A of the measurement, from an image to k-space, with ``||A^H A|| <= 1``; an operand."""
 
-    One whose images are not (y, x) names their axes in a static field ``axes``: "zyx" or "tyx".
-    """
+    @property
+    def axes(self) -> str:
+        """The axes of one image, one letter for each: "yx", "zyx" (volumes) or "tyx" (series of frames)."""
+        ...
 
     def forward(self, image: jax.Array) -> jax.Array:
         """A x."""

@@ -9,7 +9,7 @@ import pytest
 
 from deqjax import masks
 from deqjax.physics import Sense
-from deqjax.physics.coils import calibration_size
+from deqjax.physics.sensitivities import calibration_size
 from deqjax.training import center_fraction_of
 from deqjax.types import Mask
 
