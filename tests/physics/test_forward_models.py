@@ -9,7 +9,6 @@ import pytest
 from random_arrays import random_complex, random_smaps
 
 from deqjax.physics import MaskedFourier, Sense, dot_product_gap
-from deqjax.types import ForwardModel
 
 SIZES = [(8, 10), (7, 9), (7, 10), (8, 9)]
 COILS = 3
@@ -21,7 +20,17 @@ def mask_of_lines(width: int, *batch: int) -> jax.Array:
     return jnp.asarray(mask, float).at[..., width // 2].set(1.0)
 
 
-def models(shape: tuple[int, int], batch: int) -> dict[str, ForwardModel]:
+def shared_sense(shape: tuple[int, int]) -> Sense:
+    """Sensitivities and a mask that all images share."""
+    return Sense(random_smaps((COILS, *shape)), mask_of_lines(shape[1]))
+
+
+def own_sense(shape: tuple[int, int], batch: int) -> Sense:
+    """Sensitivities and a mask for each image."""
+    return Sense(random_smaps((batch, COILS, *shape)), mask_of_lines(shape[1], batch))
+
+
+def models(shape: tuple[int, int], batch: int) -> dict[str, MaskedFourier | Sense]:
     y, x = shape
     weights = jnp.asarray(np.random.default_rng(7).uniform(size=shape), float)
     return {
@@ -29,13 +38,13 @@ def models(shape: tuple[int, int], batch: int) -> dict[str, ForwardModel]:
         "flat mask": MaskedFourier(mask_of_lines(x)[0]),
         "weights": MaskedFourier(weights),
         "mask per image": MaskedFourier(mask_of_lines(x, batch)),
-        "smaps and mask shared": Sense(random_smaps((COILS, y, x)), mask_of_lines(x)),
+        "smaps and mask shared": shared_sense(shape),
         "flat mask, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x)[0]),
         "weights, coils": Sense(random_smaps((COILS, y, x)), weights),
         "one coil": Sense(random_smaps((1, y, x)), mask_of_lines(x)),
         "smaps per image": Sense(random_smaps((batch, COILS, y, x)), mask_of_lines(x)),
         "mask per image, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x, batch)),
-        "smaps and mask per image": Sense(random_smaps((batch, COILS, y, x)), mask_of_lines(x, batch)),
+        "smaps and mask per image": own_sense(shape, batch),
     }
 
 
@@ -88,7 +97,7 @@ def test_dot_product_gap_detects_a_wrong_adjoint_and_a_wrong_normal() -> None:
 def test_a_batch_equals_its_images() -> None:
     shape, batch = (7, 10), 3
     image = random_complex((batch, *shape))
-    A = models(shape, batch)["smaps and mask per image"]
+    A = own_sense(shape, batch)
     one_by_one = [Sense(s, m) for s, m in zip(A.smaps, A.mask)]
     kspace = A.forward(image)
     for index, single in enumerate(one_by_one):
@@ -100,7 +109,7 @@ def test_a_batch_equals_its_images() -> None:
 @pytest.mark.parametrize("shape", [SIZES[1], SIZES[2]])
 def test_sense_equals_sigpy(shape: tuple[int, int], float64: None) -> None:
     linop = pytest.importorskip("sigpy.mri.linop")
-    A = models(shape, 1)["smaps and mask shared"]
+    A = shared_sense(shape)
     image, kspace = random_complex(shape), random_complex((COILS, *shape), 1)
     weights = np.broadcast_to(A.mask, (COILS, *shape))
     reference = linop.Sense(np.asarray(A.smaps), weights=weights)
@@ -126,12 +135,13 @@ def test_samples_outside_the_mask_are_ignored() -> None:
 
 
 def test_forward_models_pass_through_jit_vmap_and_tree_map() -> None:
-    A = models((7, 9), 3)["smaps and mask per image"]
+    A = own_sense((7, 9), 3)
     image = random_complex((3, 7, 9))
     expected = A.forward(image)
     np.testing.assert_allclose(jax.jit(lambda A, x: A.forward(x))(A, image), expected, atol=1e-6)
     np.testing.assert_allclose(jax.vmap(lambda A, x: A.forward(x))(A, image), expected, atol=1e-6)
-    assert jax.tree.map(jnp.shape, A) == Sense((3, COILS, 7, 9), (3, 1, 9))
+    shapes = jax.tree.map(jnp.shape, A)
+    assert (type(shapes), shapes.smaps, shapes.mask) == (Sense, (3, COILS, 7, 9), (3, 1, 9))
 
 
 @pytest.mark.parametrize(
@@ -142,10 +152,10 @@ def test_forward_models_pass_through_jit_vmap_and_tree_map() -> None:
         (lambda: Sense(jnp.ones((7, 9)), jnp.ones((1, 9))), ["(7, 9)"]),
         (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones((1, 8))), ["(2, 7, 9)", "(1, 8)", "axis x"]),
         (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones((6, 9))), ["(2, 7, 9)", "(6, 9)", "axis y"]),
-        (lambda: Sense(np.ones((2, 7, 9)), np.ones(8)), ["(2, 7, 9)", "(8,)", "axis x"]),
+        (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones(8)), ["(2, 7, 9)", "(8,)", "axis x"]),
     ],
 )
-def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], ForwardModel], shapes: list[str]) -> None:
+def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], object], shapes: list[str]) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         build()
     assert all(shape in str(error.value) for shape in shapes), error.value

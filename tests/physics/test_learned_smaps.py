@@ -71,7 +71,7 @@ def test_gradients_through_the_solve_equal_finite_differences(float64: None) -> 
     for index, (leaf, slope) in enumerate(zip(flat, jax.tree.leaves(gradient), strict=True)):
         direction = rng.normal(size=leaf.shape)
         moved = [[*flat[:index], leaf + s * direction, *flat[index + 1 :]] for s in (h, -h)]
-        up, down = (float(value_and_gradient(structure.unflatten(tree), kspace)[0][0]) for tree in moved)
+        up, down = (float(value_and_gradient(jax.tree.unflatten(structure, tree), kspace)[0][0]) for tree in moved)
         predicted = float(jnp.sum(slope * direction))
         assert abs(predicted) > 1e-2
         assert (up - down) / (2 * h) == pytest.approx(predicted, rel=1e-4)

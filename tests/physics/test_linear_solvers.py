@@ -50,9 +50,8 @@ def test_steps_equal_the_textbook_algorithm(float64: None) -> None:
         length = np.vdot(r, r).real / np.vdot(p, matrix @ p).real
         x, new = x + length * p, r - length * matrix @ p
         p, r = new + np.vdot(new, new).real / np.vdot(r, r).real * p, new
-        found = conjugate_gradient(
-            lambda z: (matrix @ z.reshape(12)).reshape(3, 4), jnp.asarray(b).reshape(3, 4), steps
-        )
+        operator = lambda z: (jnp.asarray(matrix) @ z.reshape(12)).reshape(3, 4)
+        found = conjugate_gradient(operator, jnp.asarray(b).reshape(3, 4), steps)
         np.testing.assert_allclose(found.reshape(12), x, rtol=1e-10)
 
 

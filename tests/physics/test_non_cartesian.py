@@ -1,6 +1,7 @@
 """NonCartesian: adjoints, agreement with the explicit sum, with Sense and with the Toeplitz form, and wrong input."""
 
 import builtins
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -114,13 +115,13 @@ def test_fully_sampled_spokes_return_the_image_and_the_norm_can_be_scaled_to_one
 def test_without_jax_finufft_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 
-    def refuse(name: str, *args: object, **kwargs: object) -> object:
+    def import_without_finufft(name: str, *args: Any, **kwargs: Any) -> object:
         if name == "jax_finufft":
             raise ImportError(name)
         return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    A = NonCartesian(*(jnp.zeros((4, 8, 2)), jnp.ones((1, 8, 8)), jnp.ones((4, 8))))
+    monkeypatch.setattr(builtins, "__import__", import_without_finufft)
+    A = NonCartesian(jnp.zeros((4, 8, 2)), jnp.ones((1, 8, 8)), jnp.ones((4, 8)))
     with pytest.raises(ImportError, match=r"pip install 'deqjax\[nufft\]'"):
         A.forward(jnp.ones((8, 8), complex))
 
@@ -135,6 +136,7 @@ def test_without_jax_finufft_the_error_names_the_extra(monkeypatch: pytest.Monke
     ],
 )
 def test_wrong_arrays_raise_an_error_with_their_shapes(shapes: tuple[tuple[int, ...], ...], words: list[str]) -> None:
+    arrays: list[Any] = [jnp.ones(shape) for shape in shapes]
     with pytest.raises(ValueError) as error:  # noqa: PT011
-        NonCartesian(*map(jnp.ones, shapes))
+        NonCartesian(*arrays)
     assert all(word in str(error.value) for word in words), error.value

@@ -34,7 +34,7 @@ def test_smooth_phase_finds_a_slowly_varying_phase(shape: tuple[int, ...]) -> No
 
 def test_smooth_phase_is_the_phase_of_the_windowed_spectrum() -> None:
     image, width = np.asarray(random_complex((2, 9, 12))), 0.4
-    window = 1.0
+    window = np.ones((1, 1))
     for axis, n in ((-2, 9), (-1, 12)):
         f = np.fft.fftfreq(n)
         hann = np.where(abs(f) <= width / 2, 0.5 + 0.5 * np.cos(2 * np.pi * f / width), 0)

@@ -62,8 +62,8 @@ def test_low_resolution_smaps_of_zero_kspace_are_zero_with_a_finite_gradient() -
 
 def test_low_resolution_smaps_of_a_batch_equal_those_of_its_images() -> None:
     rng = np.random.default_rng(0)
-    kspace = rng.normal(size=(3, 2, 15, 16)) + 1j * rng.normal(size=(3, 2, 15, 16))
-    kspace = jnp.asarray(kspace * np.array([1.0, 1e-6, 1e6]).reshape(3, 1, 1, 1), complex)
+    images = rng.normal(size=(3, 2, 15, 16)) + 1j * rng.normal(size=(3, 2, 15, 16))
+    kspace = jnp.asarray(images * np.array([1.0, 1e-6, 1e6]).reshape(3, 1, 1, 1), complex)
     together = low_resolution_smaps(kspace, 0.3)
     for index in (0, 2):
         np.testing.assert_allclose(together[index], low_resolution_smaps(kspace[index], 0.3), atol=1e-5)

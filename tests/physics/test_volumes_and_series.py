@@ -21,7 +21,7 @@ def pattern(*shape: int) -> jax.Array:
     return jnp.asarray(mask, float)
 
 
-def models(batch: int) -> dict[str, ForwardModel]:
+def models(batch: int) -> dict[str, MaskedFourier | Sense]:
     z, y, x = SHAPE
     smaps, own_smaps = random_smaps((COILS, *SHAPE), -4), random_smaps((batch, COILS, *SHAPE), -4)
     return {
