@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics.modulated import Modulated, check_width, smooth_phase
+from deqjax.physics.phase import PhaseModulated, check_width, smooth_phase
 from deqjax.pytree import operand
 from deqjax.types import ForwardModel
 
@@ -34,7 +34,7 @@ class Units:
 
     def forward_model(self, A: ForwardModel) -> ForwardModel:
         """Make the forward model of images without the phase. It leaves shift and scale alone."""
-        return A if self.phase is None else Modulated(A, self.phase)
+        return A if self.phase is None else PhaseModulated(A, self.phase)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps
-from deqjax.physics.shapes import axes_of
 from deqjax.solvers import Anderson, Stats
 from deqjax.types import Adjoint, ForwardModel, IterationMap, MapArgs, Net, Normalisation, Params, Solver, State, Units
 
@@ -76,10 +75,10 @@ class Reconstructor:
         """
         if self.smaps is None:
             return A
-        if not hasattr(A, "smaps") or len(axes_of(A)) != 2:
+        if not hasattr(A, "smaps") or len(A.axes) != 2:
             raise ValueError(
                 f"the method refines coil sensitivities (coil, y, x), and {type(A).__name__} of axes "
-                f"{axes_of(A)!r} has none: use Sense with images (y, x), or replace(smaps=None)"
+                f"{A.axes!r} has none: use Sense with images (y, x), or replace(smaps=None)"
             )
         return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
 
@@ -186,7 +185,7 @@ def _reconstruct(
 ) -> tuple[jax.Array, Stats]:
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
-    single = zero_filled.ndim == len(axes_of(A))
+    single = zero_filled.ndim == len(A.axes)
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
     image = found.units.undo(recon.image(params, found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
@@ -194,12 +193,15 @@ def _reconstruct(
 
 def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
     """Raise a ValueError for k-space and a forward model that do not fit, before anything is compiled."""
-    if not dataclasses.is_dataclass(A):
-        raise ValueError(f"A must be a forward model, not {type(A).__name__}; the order is recon(params, A, kspace)")
+    if not (isinstance(A, ForwardModel) and dataclasses.is_dataclass(A)):
+        raise ValueError(
+            f"A must be a forward model, a dataclass with axes, forward, adjoint, normal and regularised_inverse, not "
+            f"{type(A).__name__}; the order is recon(params, A, kspace)"
+        )
     arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
     shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
     mismatch = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
-    names = ", ".join(axes_of(A))
+    names = ", ".join(A.axes)
     if not jnp.iscomplexobj(kspace):
         raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
     if kspace.size == 0:
@@ -211,7 +213,7 @@ def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
         raise ValueError(f"{mismatch}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
     if measured.shape != kspace.shape:
         raise ValueError(f"{mismatch}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
-    if len(image.shape) - len(axes_of(A)) not in (0, 1):
+    if len(image.shape) - len(A.axes) not in (0, 1):
         raise ValueError(f"{mismatch}: give one image, or a batch with one more leading axis; an image is ({names})")
     if isinstance(kspace, jax.core.Tracer):
         return

@@ -25,10 +25,12 @@ Metrics = dict[str, jax.Array]
 
 @runtime_checkable
 class ForwardModel(Protocol):
-    """A linear operator from images to k-space with ``||A^H A|| <= 1``: an operand, a pytree of arrays.
+    """A linear operator from images to k-space with ``||A^H A|| <= 1``: an operand, a pytree of arrays."""
 
-    One whose images are not (y, x) names their axes in a static field ``axes``: "zyx" or "tyx".
-    """
+    @property
+    def axes(self) -> str:
+        """The axes of one image, one letter for each: "yx", "zyx" (volumes) or "tyx" (series of frames)."""
+        ...
 
     def forward(self, image: jax.Array) -> jax.Array:
         """A x."""

@@ -7,7 +7,7 @@ import pytest
 
 from deqjax import EnergyScale, SmoothPhase, StandardScore
 from deqjax.normalisation import Normalisation
-from deqjax.physics import MaskedFourier, Modulated
+from deqjax.physics import MaskedFourier, PhaseModulated
 
 ALL = pytest.mark.parametrize(
     "normalisation", [EnergyScale(), SmoothPhase(0.4), StandardScore()], ids=lambda n: type(n).__name__
@@ -53,7 +53,7 @@ def test_smooth_phase_takes_the_phase_off_image_target_and_model() -> None:
     A = MaskedFourier(jnp.ones((1, 9)))
     assert EnergyScale()(image).forward_model(A) is A
     modulated = units.forward_model(A)
-    assert isinstance(modulated, Modulated)
+    assert isinstance(modulated, PhaseModulated)
     np.testing.assert_allclose(modulated.adjoint(A.forward(image)), units.apply(image) * units.scale, atol=1e-5)
 
 

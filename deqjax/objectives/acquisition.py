@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from deqjax.data import Batch
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import MaskedFourier, Sense, add_noise, combine_coils, ifft2c, low_resolution_smaps, rss
-from deqjax.physics.modulated import unit_phase
+from deqjax.physics.phase import unit_phase
 from deqjax.types import ForwardModel
 
 

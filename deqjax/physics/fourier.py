@@ -8,14 +8,14 @@ import numpy as np
 def fftc(image: jax.Array, dimensions: int) -> jax.Array:
     """Transform the last axes of an array to k-space: ``fftshift(fftn(ifftshift(x)))``, orthonormal.
 
+    fastMRI, sigpy and BART (``fft -u``) use the same convention, for even and odd sizes.
+
     Args:
-      image: (..., y, x) or (..., z, y, x), real or complex; the centre sample of an axis of n is ``n // 2``.
-      dimensions: how many of the last axes, at most 3.
+      image: (..., y, x) or (..., z, y, x), real or complex; the centre sample of an axis of length n is ``n // 2``.
+      dimensions: the number of trailing axes to transform, at most 3.
 
     Returns:
-      k-space of the same shape, zero frequency at ``n // 2`` along each axis.
-
-    Same convention as fastMRI, sigpy and BART's ``fft -u``, for even and odd sizes.
+      The k-space, with the shape of the image; the zero frequency is at ``n // 2`` along each axis.
 
     >>> bool(jnp.allclose(fftc(jnp.ones((2, 3, 5)), 3)[1, 1, 2], 30**0.5))
     True
@@ -28,8 +28,11 @@ def ifftc(kspace: jax.Array, dimensions: int) -> jax.Array:
     """Transform the last axes of k-space to an image: the inverse and the adjoint of :func:`fftc`.
 
     Args:
-      kspace: (..., y, x) or (..., z, y, x), zero frequency at ``n // 2`` along each axis.
-      dimensions: how many of the last axes, at most 3.
+      kspace: (..., y, x) or (..., z, y, x); the zero frequency is at ``n // 2`` along each axis.
+      dimensions: the number of trailing axes to transform, at most 3.
+
+    Returns:
+      The image, complex, with the shape of the k-space.
 
     >>> image = jnp.arange(30.0).reshape(2, 3, 5)
     >>> bool(jnp.allclose(ifftc(fftc(image, 3), 3), image, atol=1e-5))
@@ -40,13 +43,13 @@ def ifftc(kspace: jax.Array, dimensions: int) -> jax.Array:
 
 
 def fft2c(image: jax.Array) -> jax.Array:
-    """Transform images to k-space, over the last two axes only: :func:`fftc` of two dimensions.
+    """Transform images to k-space over the last two axes: :func:`fftc` with two dimensions.
 
     Args:
       image: (..., y, x), real or complex; the centre sample is ``(y // 2, x // 2)``.
 
     Returns:
-      k-space of the same shape, zero frequency at ``(y // 2, x // 2)``.
+      The k-space, with the shape of the image; the zero frequency is at ``(y // 2, x // 2)``.
 
     >>> bool(jnp.allclose(fft2c(jnp.ones((3, 5)))[1, 2], 15**0.5))
     True
@@ -58,7 +61,10 @@ def ifft2c(kspace: jax.Array) -> jax.Array:
     """Transform k-space to images: the inverse and the adjoint of :func:`fft2c`.
 
     Args:
-      kspace: (..., y, x), zero frequency at ``(y // 2, x // 2)``.
+      kspace: (..., y, x); the zero frequency is at ``(y // 2, x // 2)``.
+
+    Returns:
+      The image, complex, with the shape of the k-space.
 
     >>> image = jnp.arange(15.0).reshape(3, 5)
     >>> bool(jnp.allclose(ifft2c(fft2c(image)), image, atol=1e-5))
@@ -68,16 +74,19 @@ def ifft2c(kspace: jax.Array) -> jax.Array:
 
 
 def filter_frequencies(image: jax.Array, weight: jax.Array, dimensions: int = 2) -> jax.Array:
-    """Multiply the frequencies of an image by a weight: ``ifftc(weight * fftc(x))`` without any image being shifted.
+    """Multiply the frequencies of an image by a weight: ``ifftc(weight * fftc(x))``, without shifting the image.
 
-    The shifts of the centred transform are phase ramps in k-space, which cancel around a diagonal weight, so that
-    only the weight (often one line wide) needs to be shifted. At 16 coils of 640 x 368 this saves four fifths of the
-    time of the centred pair.
+    The shifts of the centred transform are phase ramps in k-space. They cancel on both sides of a diagonal weight, so
+    that only the weight (often a single line) has to be shifted. With 16 coils of 640 x 368 this takes one fifth of
+    the time of the centred pair of transforms.
 
     Args:
       image: (..., y, x) or (..., z, y, x) complex.
-      weight: broadcasts against the image, centred as k-space is.
-      dimensions: how many of the last axes are transformed.
+      weight: broadcasts against the image; it is centred in the same way as k-space.
+      dimensions: the number of trailing axes to transform.
+
+    Returns:
+      The filtered image, with the shape of the image.
 
     >>> image = jnp.arange(15.0).reshape(3, 5) + 0j
     >>> weight = jnp.arange(5.0)[None]
@@ -90,7 +99,7 @@ def filter_frequencies(image: jax.Array, weight: jax.Array, dimensions: int = 2)
 
 
 def hann(position: np.ndarray, width: float) -> np.ndarray:
-    """Hann window, ``cos(pi position / width)^2`` nearer than ``width / 2`` to 0, else 0.
+    """Return the Hann window ``cos(pi position / width)^2`` where ``|position| < width / 2``, and 0 elsewhere.
 
     >>> hann(np.array([0.0, 1.0, 2.0]), 4.0).round(3)
     array([1. , 0.5, 0. ])

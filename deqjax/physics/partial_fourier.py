@@ -1,4 +1,4 @@
-"""The side of k-space that was left out, made up from the other: an image is real but for a smooth phase."""
+"""Completion of a partially sampled k-space by conjugate symmetry, for images with a smooth phase."""
 
 from functools import partial
 
@@ -7,27 +7,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.physics.fourier import fft2c, hann, ifft2c
-from deqjax.physics.modulated import unit_phase
+from deqjax.physics.phase import unit_phase
 
 
 def conjugate_symmetry(kspace: jax.Array, mask: np.ndarray) -> jax.Array:
-    """Complete a k-space by the symmetry of a real image: ``y(-k) = conj(y(k))``, after a smooth phase is taken off.
+    """Complete a k-space by the symmetry of a real image, ``y(-k) = conj(y(k))``, after removal of a smooth phase.
 
-    ``x = p Re(conj(p) F^H W y)`` with ``p = exp(i phase)`` of the symmetric middle under a Hann window, and W 2 where
-    ``-k`` is missing, 1 where both are there; then ``y`` where it was measured, ``F x`` elsewhere.
+    ``x = p Re(conj(p) F^H W y)``. Here ``p = exp(i phase)`` is the phase of the symmetrically sampled centre under a
+    Hann window, and W is 2 where ``-k`` is missing and 1 where both samples are present. The result is ``y`` where it
+    was measured and ``F x`` elsewhere.
 
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
-      mask: (1, x), (y, 1) or (y, x), what was sampled, as from ``deqjax.masks.PartialFourier``.
+      mask: (1, x), (y, 1) or (y, x), nonzero where k-space was sampled, as from ``deqjax.masks.PartialFourier``.
 
     Returns:
-      the completed k-space, same shape and units; measured samples stay as they are.
+      The completed k-space, with the shape and the units of the k-space. Measured samples do not change.
 
     Raises:
-      ValueError: a mask that does not fit or does not hold the centre.
+      ValueError: the mask does not fit the k-space or does not contain its centre.
 
-    Source: Noll, Nishimura, Macovski, "Homodyne detection in magnetic resonance imaging", IEEE Transactions on Medical
-    Imaging 10:154-163, 1991, section II, with a step as its weighting.
+    Source: D. C. Noll, D. G. Nishimura, A. Macovski, "Homodyne detection in magnetic resonance imaging", IEEE Trans.
+    Med. Imaging 10:154, 1991, section II, with a step function as the weighting.
 
     >>> kspace = fft2c(jnp.arange(15.0).reshape(3, 5) + 0j)
     >>> mask = np.array([[1.0, 1.0, 1.0, 1.0, 0.0]])
@@ -41,23 +42,24 @@ def conjugate_symmetry(kspace: jax.Array, mask: np.ndarray) -> jax.Array:
 
 
 def pocs(kspace: jax.Array, mask: np.ndarray, steps: int = 10) -> jax.Array:
-    """Complete a k-space by projections: onto the images of the smooth phase, and onto what was measured, in turn.
+    """Complete a k-space by alternating projections onto images with the smooth phase and onto the measured samples.
 
-    ``x <- p |F^H y|``, then ``y <- y`` where it was measured, ``F x`` elsewhere; p as in :func:`conjugate_symmetry`.
+    Each step computes ``x <- p |F^H y|``, and then ``y <- F x`` where k-space was not measured. The phase p is that of
+    :func:`conjugate_symmetry`.
 
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
-      mask: (1, x), (y, 1) or (y, x), what was sampled, as from ``deqjax.masks.PartialFourier``.
-      steps: at least 1; 5 to 10 are usual.
+      mask: (1, x), (y, 1) or (y, x), nonzero where k-space was sampled, as from ``deqjax.masks.PartialFourier``.
+      steps: the number of steps, at least 1; 5 to 10 are usual.
 
     Returns:
-      the completed k-space, same shape and units; measured samples stay as they are.
+      The completed k-space, with the shape and the units of the k-space. Measured samples do not change.
 
     Raises:
-      ValueError: a mask that does not fit or does not hold the centre, or fewer than 1 step.
+      ValueError: the mask does not fit the k-space or does not contain its centre, or ``steps`` is below 1.
 
-    Source: Haacke, Lindskog, Lin, "A fast, iterative, partial-Fourier technique capable of local phase recovery",
-    Journal of Magnetic Resonance 92:126-145, 1991, "Theory".
+    Source: E. M. Haacke, E. D. Lindskog, W. Lin, "A fast, iterative, partial-Fourier technique capable of local phase
+    recovery", J. Magn. Reson. 92:126, 1991, "Theory".
 
     >>> kspace = fft2c(jnp.arange(15.0).reshape(3, 5) + 0j)
     >>> mask = np.array([[1.0, 1.0, 1.0, 1.0, 0.0]])
@@ -79,7 +81,7 @@ def _project(measured: jax.Array, sampled: jax.Array, phase: jax.Array, steps: i
 
 
 def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What was sampled (y, x), whether -k was too, and the phase factor of the image of the symmetric middle."""
+    """Return the samples at k and at -k, (y, x) of 0 or 1, and the phase of the symmetrically sampled centre."""
     sampled = np.atleast_2d(np.asarray(mask) != 0)
     size = kspace.shape[-2:]
     if kspace.ndim < 2 or sampled.ndim != 2 or any(m not in (1, n) for m, n in zip(sampled.shape, size)):
@@ -88,23 +90,21 @@ def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array,
         )
     sampled = np.broadcast_to(sampled, size).astype(np.float32)
     if not sampled[size[0] // 2, size[1] // 2]:
-        raise ValueError("mask does not hold the centre of k-space, which tells the phase: sample more than one half")
+        raise ValueError("mask does not contain the centre of k-space, which gives the phase: sample more than half")
     mirrored = sampled
     for axis, n in enumerate(size):
         mirrored = np.take(mirrored, (2 * (n // 2) - np.arange(n)) % n, axis=axis)
     symmetric = sampled * mirrored
-    middle = ifft2c(jnp.asarray(symmetric * _window(symmetric)) * kspace)
-    return jnp.asarray(sampled), jnp.asarray(mirrored), unit_phase(middle)
+    low_resolution = ifft2c(jnp.asarray(symmetric * _window(symmetric)) * kspace)
+    return jnp.asarray(sampled), jnp.asarray(mirrored), unit_phase(low_resolution)
 
 
 def _window(symmetric: np.ndarray) -> np.ndarray:
-    """Hann window over the symmetric middle, along each axis of which a part is missing; (y, x)."""
-    window = np.ones(symmetric.shape, dtype=np.float32)
+    """Return a Hann window (y, x) over the symmetrically sampled centre, along each axis that is partially sampled."""
+    window = np.ones((), dtype=np.float32)
     for axis, n in enumerate(symmetric.shape):
-        there = symmetric.any(axis=1 - axis)
-        if not there.all():
-            distance = np.abs(np.arange(n) - n // 2)
-            half = distance[there].max() + 1
-            taper = hann(distance, 2 * half).astype(np.float32)
-            window = window * (taper[:, None] if axis == 0 else taper[None, :])
+        sampled = symmetric.any(axis=1 - axis)
+        distance = np.abs(np.arange(n) - n // 2)
+        taper = np.ones(n) if sampled.all() else hann(distance, 2 * (distance[sampled].max() + 1))
+        window = np.multiply.outer(window, taper.astype(np.float32))
     return window

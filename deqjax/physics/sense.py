@@ -1,29 +1,38 @@
-"""Multi-coil MRI with known coil sensitivities."""
+"""The forward model of multi-coil Cartesian MRI with known coil sensitivities."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics.conjugate_gradient import conjugate_gradient
+from deqjax.physics.array_checks import check_axes, check_mask, fourier_dimensions, is_array
 from deqjax.physics.fourier import fftc, filter_frequencies, ifftc
-from deqjax.physics.shapes import check_axes, check_mask, encoded, is_array
+from deqjax.physics.linear_solvers import conjugate_gradient
 from deqjax.pytree import operand
 
 
 @operand
 class Sense:
-    """The multi-coil forward model ``A = M F S`` (Pruessmann et al., Magn. Reson. Med. 42:952, 1999, eq. 2).
+    """The multi-coil forward model ``A = M F S`` of images, volumes or series.
 
-    ``smaps`` is (coil, y, x), or (batch, coil, y, x) with maps for each image, and its sum of squared magnitudes over
-    the coils is at most 1 (1 on the support), which makes ``||A^H A|| <= 1``. ``mask`` broadcasts against (y, x), or
-    against (batch, y, x). All methods take an image (y, x) or a batch (batch, y, x). With ``axes`` "zyx" an image is a
-    volume (z, y, x), the maps (coil, z, y, x), and a pattern of ky and kz is a mask (z, y, 1) for a readout along x.
-    With "tyx" it is a series of frames (t, y, x), the maps (coil, t, y, x), or (coil, 1, y, x) for all frames, and the
-    mask of lines of every frame (t, 1, x). K-space has the coil axis before those of the image.
+    All methods take one image with the axes ``axes``, or a batch with one more leading axis. K-space has the coil axis
+    in front of the axes of the image. ``||A^H A|| <= 1`` if the sum of squared magnitudes of the sensitivities over the
+    coils is at most 1.
+
+    Attributes:
+      smaps: S, the coil sensitivities (coil, y, x), or (batch, coil, y, x) with sensitivities for each image; the sum
+        of squared magnitudes over the coils is 1 on the support. They are (coil, z, y, x) for volumes. For series they
+        are (coil, t, y, x), or (coil, 1, y, x) if all frames share them.
+      mask: M, which holds 0 or 1 and broadcasts against one image, or against a batch with one mask for each image. For
+        a volume with the readout along x, a pattern of ky and kz has the shape (z, y, 1). For a series, the sampled
+        lines of every frame have the shape (t, 1, x).
+      axes: "yx" for images (y, x), "zyx" for volumes (z, y, x), "tyx" for series of frames (t, y, x).
 
     Raises:
-      ValueError: other axes; the coil axis is missing, or smaps and mask differ in an axis of the image.
+      ValueError: ``axes`` is none of the three, the coil axis is missing, or smaps and mask differ in an axis of the
+        image.
+
+    Source: K. P. Pruessmann et al., "SENSE: sensitivity encoding for fast MRI", Magn. Reson. Med. 42:952, 1999, eq. 2.
 
     >>> A = Sense(jnp.full((2, 4, 4), 0.5**0.5), jnp.array([[1.0, 0.0, 1.0, 1.0]]))
     >>> A.forward(jnp.ones((3, 4, 4)) + 0j).shape
@@ -68,15 +77,16 @@ class Sense:
 
     def forward(self, image: jax.Array) -> jax.Array:
         """Sample the k-space of every coil: ``M F S x``, (..., y, x) to (..., coil, y, x)."""
-        return self._coil_mask * fftc(self._coil_images(image), encoded(self.axes))
+        return self._coil_mask * fftc(self._coil_images(image), fourier_dimensions(self.axes))
 
     def adjoint(self, kspace: jax.Array) -> jax.Array:
         """Combine the zero-filled coil images: ``S^H F^H M y``, (..., coil, y, x) to (..., y, x)."""
-        return self._combine(ifftc(self._coil_mask * kspace, encoded(self.axes)))
+        return self._combine(ifftc(self._coil_mask * kspace, fourier_dimensions(self.axes)))
 
     def normal(self, image: jax.Array) -> jax.Array:
-        """Forward and adjoint in one: ``S^H F^H M^2 F S x``, shape (..., y, x)."""
-        return self._combine(filter_frequencies(self._coil_images(image), self._coil_mask**2, encoded(self.axes)))
+        """Apply the forward model and its adjoint: ``S^H F^H M^2 F S x``, shape (..., y, x)."""
+        weight, dimensions = self._coil_mask**2, fourier_dimensions(self.axes)
+        return self._combine(filter_frequencies(self._coil_images(image), weight, dimensions))
 
     def regularised_inverse(self, image: jax.Array, penalty: jax.Array | float, steps: int = 10) -> jax.Array:
         """Solve ``(A^H A + penalty I) z = x`` by ``steps`` conjugate gradient steps; penalty > 0, (..., y, x)."""

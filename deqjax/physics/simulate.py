@@ -1,17 +1,21 @@
-"""Measurements that never were: noise on the sampled lines."""
+"""Simulated measurement noise in k-space."""
 
 import jax
 
 
 def complex_noise(key: jax.Array, kspace: jax.Array, level: jax.Array | float) -> jax.Array:
-    """Draw circular complex Gaussian noise of standard deviation ``level`` (of real and imaginary part together).
+    """Draw circular complex Gaussian noise n with ``E|n|^2 = level^2``.
 
-    ``E|n|^2 = level^2``; the real and the imaginary part each have the variance ``level^2 / 2``.
+    The real part and the imaginary part each have the variance ``level^2 / 2``.
 
     Args:
       key: a JAX key.
-      kspace: gives the shape and the type.
-      level: in the units of the k-space (equal to those of the image: the transform is orthonormal).
+      kspace: gives the shape and the data type of the noise.
+      level: the standard deviation of real and imaginary part together, in the units of the k-space. In the image the
+        noise has the same standard deviation, because the Fourier transform is orthonormal.
+
+    Returns:
+      The noise, with the shape and the data type of the k-space.
 
     >>> import jax.numpy as jnp
     >>> noise = complex_noise(jax.random.key(0), jnp.zeros((64, 64), complex), 2.0)
@@ -22,12 +26,16 @@ def complex_noise(key: jax.Array, kspace: jax.Array, level: jax.Array | float) -
 
 
 def add_noise(key: jax.Array, kspace: jax.Array, mask: jax.Array, level: jax.Array | float) -> jax.Array:
-    """Add complex noise on sampled lines only, ``y + M n``; samples outside the mask stay as they are (zero).
+    """Add complex noise to the sampled points of k-space only; samples outside the mask do not change.
 
     Args:
+      key: a JAX key.
       kspace: (..., y, x) masked k-space.
-      mask: broadcasts against kspace; noise lives where it is not zero.
-      level: standard deviation of the complex noise, see :func:`complex_noise`.
+      mask: broadcasts against the k-space; noise is added where the mask is not zero.
+      level: the standard deviation of the complex noise, see :func:`complex_noise`.
+
+    Returns:
+      The noisy k-space, with the shape of the k-space.
 
     >>> import jax.numpy as jnp
     >>> mask = jnp.array([1.0, 0.0, 1.0])

@@ -1,4 +1,4 @@
-"""Classical regularisers: each a linear transform and a norm of what it gives."""
+"""Classical regularisers: the norm of a linear transform of the image."""
 
 from deqjax.priors.total_variation import TotalVariation
 from deqjax.priors.wavelet import Wavelet

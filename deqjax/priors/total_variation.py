@@ -1,4 +1,4 @@
-"""Total variation: the differences between neighbours."""
+"""Total variation: the sum of the differences between neighbouring pixels."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ import jax.numpy as jnp
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Total variation, ``g(x) = sum_p |(K x)_p|`` where K takes the difference of every pixel to its next neighbours.
+    """Total variation, ``g(x) = sum_p |(K x)_p|``, where K computes the differences between neighbouring pixels.
 
-    ``(K x)_a = shift_a(x) - x`` along each of the last ``dimensions`` axes, around the border, so that K is a
-    convolution. Isotropic: one magnitude a pixel, over all axes together; else one an axis and pixel, which is the sum
-    that sigpy minimises. Magnitudes are those of complex numbers.
-
-    Source: L. I. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D
-    60:259, 1992, eq. 2.1; anisotropic and complex as in M. Lustig, D. Donoho, J. M. Pauly, "Sparse MRI", Magn. Reson.
-    Med. 58:1182, 2007.
+    ``(K x)_a = shift_a(x) - x`` along each of the last ``dimensions`` axes, with periodic boundaries, so that K is a
+    convolution. The isotropic form has one magnitude per pixel, over all axes together. The anisotropic form has one
+    magnitude per axis and pixel, which is the sum that sigpy minimises. Magnitudes are those of complex numbers.
 
     Attributes:
       dimensions: 2 for images (y, x), 3 for volumes (z, y, x) and series (t, y, x).
-      isotropic: one magnitude a pixel.
+      isotropic: use one magnitude per pixel.
+
+    Sources: L. I. Rudin, S. Osher, E. Fatemi, "Nonlinear total variation based noise removal algorithms", Physica D
+    60:259, 1992, eq. 2.1; the anisotropic form for complex images: M. Lustig, D. Donoho, J. M. Pauly, "Sparse MRI",
+    Magn. Reson. Med. 58:1182, 2007.
 
     >>> square = jnp.zeros((6, 6)).at[2:4, 2:4].set(1)
     >>> float(TotalVariation(isotropic=False).value(square))
@@ -32,20 +32,20 @@ class TotalVariation:
 
     @property
     def norm_squared(self) -> float:
-        """The largest eigenvalue of ``K^H K``: 4 an axis, reached at the highest frequency of an even size."""
+        """The largest eigenvalue of ``K^H K``: 4 for each axis, attained at the highest frequency of an even size."""
         return 4.0 * self.dimensions
 
     def analysis(self, image: jax.Array) -> jax.Array:
-        """K x, (..., y, x) to (..., axis, y, x)."""
+        """Compute K x, (..., y, x) to (..., axis, y, x)."""
         axes = range(-self.dimensions, 0)
         return jnp.stack([jnp.roll(image, -1, axis) - image for axis in axes], axis=-self.dimensions - 1)
 
     def project(self, dual: jax.Array, radius: jax.Array | float) -> jax.Array:
-        """The nearest dual variable whose magnitudes are at most ``radius``, (..., axis, y, x)."""
+        """Return the nearest dual variable with magnitudes of at most ``radius``, (..., axis, y, x)."""
         return clip_magnitude(dual, self._magnitude(dual), radius)
 
     def value(self, image: jax.Array) -> jax.Array:
-        """g(x), one number an image."""
+        """Compute g(x), one number for each image."""
         magnitude = self._magnitude(self.analysis(image))
         return jnp.sum(magnitude, axis=tuple(range(-self.dimensions - 1, 0)))
 
@@ -55,7 +55,7 @@ class TotalVariation:
 
 
 def safe_sqrt(power: jax.Array) -> jax.Array:
-    """The square root, with a gradient of 0 and no NaN at 0.
+    """Return the square root, with the gradient 0 at 0 instead of NaN.
 
     >>> jax.grad(safe_sqrt)(0.0).item()
     0.0
@@ -65,7 +65,7 @@ def safe_sqrt(power: jax.Array) -> jax.Array:
 
 
 def clip_magnitude(dual: jax.Array, magnitude: jax.Array, radius: jax.Array | float) -> jax.Array:
-    """Shorten what is longer than ``radius`` to it: ``u radius / max(radius, |u|)``, and 0 where both are 0.
+    """Limit magnitudes to ``radius``: ``u radius / max(radius, |u|)``, and 0 where both are 0.
 
     >>> clip_magnitude(jnp.array([3 + 4j, 1j]), jnp.array([5.0, 1.0]), 2.5)
     Array([1.5+2.j, 0. +1.j], dtype=complex64)

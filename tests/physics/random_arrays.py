@@ -1,4 +1,4 @@
-"""Complex noise, and the gap of an adjoint on it: what several tests of this folder draw from."""
+"""Random arrays for the tests of this folder, and the dot-product test on them."""
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,14 @@ def random_complex(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
     return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), complex)
 
 
-def gap_of(A: ForwardModel, image: jax.Array) -> tuple[float, jax.Array]:
-    """What ``dot_product_gap`` measures, with NumPy's random numbers: JAX's take a second to compile. And A x."""
+def random_smaps(shape: tuple[int, ...], coil_axis: int = -3) -> jax.Array:
+    """Coil sensitivities whose sum of squared magnitudes over the coils is 1."""
+    smaps = random_complex(shape, 6)
+    return smaps / jnp.sqrt(jnp.sum(jnp.abs(smaps) ** 2, axis=coil_axis, keepdims=True))
+
+
+def dot_product_error(A: ForwardModel, image: jax.Array) -> tuple[float, jax.Array]:
+    """The result of ``dot_product_gap`` with NumPy's random numbers, which need no compilation, and A x."""
     run = jax.jit(lambda A, x, y: (A.forward(x), A.adjoint(y), A.normal(x), A.adjoint(A.forward(x))))
     kspace = random_complex(jax.eval_shape(A.forward, image).shape, 1)
     measured, spread, normal, twice = run(A, image, kspace)

@@ -1,44 +1,50 @@
-"""MaskedFourier and Sense: adjoints, agreement with sigpy, and what they refuse."""
+"""MaskedFourier and Sense: all shapes of masks and sensitivities, agreement with sigpy, and input that they reject."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_arrays import random_complex
+from random_arrays import random_complex, random_smaps
 
 from deqjax.physics import MaskedFourier, Sense, dot_product_gap
-from deqjax.types import ForwardModel
 
 SIZES = [(8, 10), (7, 9), (7, 10), (8, 9)]
 COILS = 3
 
 
-def lines(width: int, *batch: int) -> jax.Array:
-    """A mask of lines, (1, x), or one an image, (batch, 1, x)."""
+def mask_of_lines(width: int, *batch: int) -> jax.Array:
+    """A mask of lines (1, x), or one for each image, (batch, 1, x)."""
     mask = np.random.default_rng(5).uniform(size=(*batch, 1, width)) < 0.5
     return jnp.asarray(mask, float).at[..., width // 2].set(1.0)
 
 
-def maps(*shape: int) -> jax.Array:
-    smaps = random_complex(shape, 6)
-    return smaps / jnp.sqrt(jnp.sum(jnp.abs(smaps) ** 2, axis=-3, keepdims=True))
+def shared_sense(shape: tuple[int, int]) -> Sense:
+    """Sensitivities and a mask that all images share."""
+    return Sense(random_smaps((COILS, *shape)), mask_of_lines(shape[1]))
 
 
-def models(shape: tuple[int, int], batch: int) -> dict[str, ForwardModel]:
+def own_sense(shape: tuple[int, int], batch: int) -> Sense:
+    """Sensitivities and a mask for each image."""
+    return Sense(random_smaps((batch, COILS, *shape)), mask_of_lines(shape[1], batch))
+
+
+def models(shape: tuple[int, int], batch: int) -> dict[str, MaskedFourier | Sense]:
     y, x = shape
     weights = jnp.asarray(np.random.default_rng(7).uniform(size=shape), float)
     return {
-        "one mask": MaskedFourier(lines(x)),
-        "flat mask": MaskedFourier(lines(x)[0]),
+        "one mask": MaskedFourier(mask_of_lines(x)),
+        "flat mask": MaskedFourier(mask_of_lines(x)[0]),
         "weights": MaskedFourier(weights),
-        "mask an image": MaskedFourier(lines(x, batch)),
-        "all shared": Sense(maps(COILS, y, x), lines(x)),
-        "flat mask, coils": Sense(maps(COILS, y, x), lines(x)[0]),
-        "weights, coils": Sense(maps(COILS, y, x), weights),
-        "one coil": Sense(maps(1, y, x), lines(x)),
-        "maps an image": Sense(maps(batch, COILS, y, x), lines(x)),
-        "mask an image, coils": Sense(maps(COILS, y, x), lines(x, batch)),
-        "all an image": Sense(maps(batch, COILS, y, x), lines(x, batch)),
+        "mask per image": MaskedFourier(mask_of_lines(x, batch)),
+        "smaps and mask shared": shared_sense(shape),
+        "flat mask, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x)[0]),
+        "weights, coils": Sense(random_smaps((COILS, y, x)), weights),
+        "one coil": Sense(random_smaps((1, y, x)), mask_of_lines(x)),
+        "smaps per image": Sense(random_smaps((batch, COILS, y, x)), mask_of_lines(x)),
+        "mask per image, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x, batch)),
+        "smaps and mask per image": own_sense(shape, batch),
     }
 
 
@@ -51,7 +57,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("shape", "batch", "double"), CASES)
-def test_adjoint_and_normal_are_exact_and_do_not_expand(shape: tuple[int, int], batch: int, double: bool) -> None:
+def test_adjoint_and_normal_are_exact_and_the_norm_is_at_most_one(
+    shape: tuple[int, int], batch: int, double: bool
+) -> None:
     with jax.enable_x64(double):
         image = random_complex((batch, *shape))
         rounding = 1e-14 if double else 1e-6
@@ -67,13 +75,13 @@ def test_adjoint_and_normal_are_exact_and_do_not_expand(shape: tuple[int, int], 
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("one mask", (7, 9)), ("all an image", (3, 7, 9)), ("one coil", (1, 7, 9))]
+    ("name", "shape"), [("one mask", (7, 9)), ("smaps and mask per image", (3, 7, 9)), ("one coil", (1, 7, 9))]
 )
-def test_dot_product_gap_is_rounding(name: str, shape: tuple[int, ...], float64: None) -> None:
+def test_dot_product_gap_of_exact_adjoints_is_rounding(name: str, shape: tuple[int, ...], float64: None) -> None:
     assert dot_product_gap(models((7, 9), 3)[name], jax.random.key(1), shape) < 1e-14
 
 
-def test_dot_product_gap_sees_a_wrong_adjoint_and_a_wrong_normal() -> None:
+def test_dot_product_gap_detects_a_wrong_adjoint_and_a_wrong_normal() -> None:
     class WrongAdjoint(MaskedFourier):
         def adjoint(self, kspace: jax.Array) -> jax.Array:
             return jnp.roll(super().adjoint(kspace), 1, -1)
@@ -82,14 +90,14 @@ def test_dot_product_gap_sees_a_wrong_adjoint_and_a_wrong_normal() -> None:
         def normal(self, image: jax.Array) -> jax.Array:
             return image
 
-    for A in (WrongAdjoint(lines(9)), WrongNormal(lines(9))):
+    for A in (WrongAdjoint(mask_of_lines(9)), WrongNormal(mask_of_lines(9))):
         assert dot_product_gap(A, jax.random.key(1), (7, 9)) > 1e-2
 
 
-def test_a_batch_is_the_images_one_by_one() -> None:
+def test_a_batch_equals_its_images() -> None:
     shape, batch = (7, 10), 3
     image = random_complex((batch, *shape))
-    A = models(shape, batch)["all an image"]
+    A = own_sense(shape, batch)
     one_by_one = [Sense(s, m) for s, m in zip(A.smaps, A.mask)]
     kspace = A.forward(image)
     for index, single in enumerate(one_by_one):
@@ -101,7 +109,7 @@ def test_a_batch_is_the_images_one_by_one() -> None:
 @pytest.mark.parametrize("shape", [SIZES[1], SIZES[2]])
 def test_sense_equals_sigpy(shape: tuple[int, int], float64: None) -> None:
     linop = pytest.importorskip("sigpy.mri.linop")
-    A = models(shape, 1)["all shared"]
+    A = shared_sense(shape)
     image, kspace = random_complex(shape), random_complex((COILS, *shape), 1)
     weights = np.broadcast_to(A.mask, (COILS, *shape))
     reference = linop.Sense(np.asarray(A.smaps), weights=weights)
@@ -110,7 +118,7 @@ def test_sense_equals_sigpy(shape: tuple[int, int], float64: None) -> None:
     np.testing.assert_allclose(A.normal(image), reference.H * reference * np.asarray(image), atol=1e-12)
 
 
-def test_one_uniform_coil_is_the_masked_transform() -> None:
+def test_sense_with_one_uniform_coil_equals_masked_fourier() -> None:
     single = models((7, 9), 1)["one mask"]
     A = Sense(jnp.ones((1, 7, 9)), single.mask)
     image = random_complex((7, 9))
@@ -120,19 +128,20 @@ def test_one_uniform_coil_is_the_masked_transform() -> None:
 
 def test_samples_outside_the_mask_are_ignored() -> None:
     built = models((7, 9), 1)
-    for A, lead in ((built["one mask"], ()), (built["all shared"], (COILS,))):
+    for A, lead in ((built["one mask"], ()), (built["smaps and mask shared"], (COILS,))):
         kspace = random_complex((*lead, 7, 9))
         np.testing.assert_allclose(A.adjoint(kspace), A.adjoint(A.mask * kspace), atol=1e-7)
         assert jnp.all(jnp.where(A.mask == 0, A.forward(A.adjoint(kspace)), 0) == 0)
 
 
-def test_operands_pass_through_jit_vmap_and_tree_map() -> None:
-    A = models((7, 9), 3)["all an image"]
+def test_forward_models_pass_through_jit_vmap_and_tree_map() -> None:
+    A = own_sense((7, 9), 3)
     image = random_complex((3, 7, 9))
     expected = A.forward(image)
     np.testing.assert_allclose(jax.jit(lambda A, x: A.forward(x))(A, image), expected, atol=1e-6)
     np.testing.assert_allclose(jax.vmap(lambda A, x: A.forward(x))(A, image), expected, atol=1e-6)
-    assert jax.tree.map(jnp.shape, A) == Sense((3, COILS, 7, 9), (3, 1, 9))
+    shapes = jax.tree.map(jnp.shape, A)
+    assert (type(shapes), shapes.smaps, shapes.mask) == (Sense, (3, COILS, 7, 9), (3, 1, 9))
 
 
 @pytest.mark.parametrize(
@@ -143,10 +152,10 @@ def test_operands_pass_through_jit_vmap_and_tree_map() -> None:
         (lambda: Sense(jnp.ones((7, 9)), jnp.ones((1, 9))), ["(7, 9)"]),
         (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones((1, 8))), ["(2, 7, 9)", "(1, 8)", "axis x"]),
         (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones((6, 9))), ["(2, 7, 9)", "(6, 9)", "axis y"]),
-        (lambda: Sense(np.ones((2, 7, 9)), np.ones(8)), ["(2, 7, 9)", "(8,)", "axis x"]),
+        (lambda: Sense(jnp.ones((2, 7, 9)), jnp.ones(8)), ["(2, 7, 9)", "(8,)", "axis x"]),
     ],
 )
-def test_a_wrong_operand_is_refused_with_its_shapes(build: object, shapes: list[str]) -> None:
+def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], object], shapes: list[str]) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         build()
     assert all(shape in str(error.value) for shape in shapes), error.value

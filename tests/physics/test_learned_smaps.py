@@ -1,4 +1,4 @@
-"""Coil sensitivities that are learned: where they start, their norm, their gradient, and what does not reach them."""
+"""Learned coil sensitivities: their start, norm, gradient and training."""
 
 import dataclasses
 from functools import partial
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_arrays import random_complex
 
 import deqjax as dj
 from deqjax.config import read_config
@@ -25,22 +26,17 @@ RECON = dj.Reconstructor(
 )
 
 
-def random_complex(*shape: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=shape) + 1j * rng.normal(size=shape)
-
-
-def lines(*batch: int) -> jax.Array:
+def mask_of_lines(*batch: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(1).uniform(size=(*batch, 1, SHAPE[1])) < 0.6, float).at[..., 5:9].set(1)
 
 
-def estimate(*batch: int) -> jax.Array:
-    return low_resolution_smaps(jnp.asarray(random_complex(*batch, COILS, *SHAPE), complex), 0.3)
+def estimated_smaps(*batch: int) -> jax.Array:
+    return low_resolution_smaps(random_complex((*batch, COILS, *SHAPE)), 0.3)
 
 
-def test_it_starts_at_the_estimate_and_stays_of_unit_norm() -> None:
+def test_fresh_parameters_return_the_estimate_and_the_norm_is_always_one() -> None:
     learned = jax.jit(LearnedSmaps(NET).__call__)
-    params, smaps = jax.jit(LearnedSmaps(NET).init)(jax.random.key(0)), estimate(BATCH)
+    params, smaps = jax.jit(LearnedSmaps(NET).init)(jax.random.key(0)), estimated_smaps(BATCH)
     np.testing.assert_allclose(learned(params, smaps), smaps, atol=1e-6)
     assert not learned(params, 0 * smaps).any()
     params["net"]["last"]["kernel"] *= 30
@@ -52,15 +48,15 @@ def test_it_starts_at_the_estimate_and_stays_of_unit_norm() -> None:
 
 
 def test_gradients_through_the_solve_equal_finite_differences(float64: None) -> None:
-    """The phase is that of the image that the refined maps combine, so that the gradient runs through it too."""
+    """The phase of ``SmoothPhase`` depends on the refined sensitivities, so that the gradient includes it."""
     recon = RECON.replace(normalisation=dj.SmoothPhase(0.3))
-    A = dj.physics.Sense(estimate(), lines())
-    kspace = A.mask * jnp.asarray(random_complex(BATCH, COILS, *SHAPE, seed=3))
+    A = dj.physics.Sense(estimated_smaps(), mask_of_lines())
+    kspace = A.mask * random_complex((BATCH, COILS, *SHAPE), 3)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), jax.jit(RECON.init)(jax.random.key(0)))
-    params["smaps"]["gain"] += 0.7  # away from the start, where the net has a say
+    params["smaps"]["gain"] += 0.7  # with a gain of 0 the net has no effect
     for layer in params["smaps"]["net"].values():
-        layer["bias"] += 0.1  # rectifiers at exactly 0 have no derivative
-    weight = random_complex(BATCH, *SHAPE, seed=4)
+        layer["bias"] += 0.1  # a ReLU has no derivative at exactly 0
+    weight = random_complex((BATCH, *SHAPE), 4)
 
     @jax.jit
     @partial(jax.value_and_grad, has_aux=True)
@@ -75,23 +71,23 @@ def test_gradients_through_the_solve_equal_finite_differences(float64: None) -> 
     for index, (leaf, slope) in enumerate(zip(flat, jax.tree.leaves(gradient), strict=True)):
         direction = rng.normal(size=leaf.shape)
         moved = [[*flat[:index], leaf + s * direction, *flat[index + 1 :]] for s in (h, -h)]
-        up, down = (float(value_and_gradient(structure.unflatten(tree), kspace)[0][0]) for tree in moved)
+        up, down = (float(value_and_gradient(jax.tree.unflatten(structure, tree), kspace)[0][0]) for tree in moved)
         predicted = float(jnp.sum(slope * direction))
         assert abs(predicted) > 1e-2
         assert (up - down) / (2 * h) == pytest.approx(predicted, rel=1e-4)
 
 
-def test_with_and_without_learning_agree_at_the_start() -> None:
+def test_fresh_parameters_do_not_change_the_reconstruction() -> None:
     recon = RECON.replace(solver=dj.solvers.Picard(max_steps=5))
-    A = dj.physics.Sense(estimate(BATCH), lines(BATCH))
-    kspace = A.forward(jnp.asarray(random_complex(BATCH, *SHAPE, seed=3), complex))
+    A = dj.physics.Sense(estimated_smaps(BATCH), mask_of_lines(BATCH))
+    kspace = A.forward(random_complex((BATCH, *SHAPE), 3))
     params = jax.jit(recon.init)(jax.random.key(0))
     batch, _ = recon(params, A, kspace)
     np.testing.assert_allclose(batch, recon.replace(smaps=None)({}, A, kspace)[0], atol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_few_steps_of_training_lower_the_loss_and_the_bound_leaves_the_maps_alone() -> None:
+def test_training_lowers_the_loss_and_the_spectral_bound_does_not_apply_to_the_sensitivities() -> None:
     solver = dj.solvers.Picard(max_steps=6)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4), penalty=0.1, cg_steps=4)
     recon = dj.Reconstructor(step, solver, dj.OneStep(), smaps=LearnedSmaps(NET))
@@ -101,7 +97,7 @@ def test_a_few_steps_of_training_lower_the_loss_and_the_bound_leaves_the_maps_al
     objective = EquilibriumObjective(recon, dj.losses.MSE(), center_fraction=0.2)
     optimiser = make_optimiser(steps=15, learning_rate=1e-2, final_learning_rate=1e-3)
     start = jax.jit(recon.init)(jax.random.key(0))
-    start["smaps"]["net"]["last"]["kernel"] *= 100  # a bound would shrink it
+    start["smaps"]["net"]["last"]["kernel"] *= 100  # a spectral bound would reduce it
     before = jax.tree.map(np.array, start)
     state = replicate(create_state(start, objective.loss, optimiser, bounded=True))
     assert not any("smaps" in name for name in state.spectral)
@@ -119,11 +115,11 @@ def test_a_few_steps_of_training_lower_the_loss_and_the_bound_leaves_the_maps_al
     assert largest(after) > 0.5 * largest(before) > 0.5
 
 
-def test_its_config_makes_it_and_other_forward_models_are_refused() -> None:
+def test_config_builds_learned_smaps_and_forward_models_without_coils_raise() -> None:
     config = read_config("configs/learned_maps.toml")
     assert isinstance(config.smaps, LearnedSmaps)
     with pytest.raises(ValueError, match=r"needs type = .*it is \{'type': 'Sense'"):
         read_config("configs/learned_maps.toml", ["smaps.net.type=Sense"])
     kspace = fft2c(jnp.ones(SHAPE, complex))
     with pytest.raises(ValueError, match=r"refines coil sensitivities .* MaskedFourier of axes 'yx' has none"):
-        RECON(RECON.init(jax.random.key(0)), dj.physics.MaskedFourier(lines()), kspace)
+        RECON(RECON.init(jax.random.key(0)), dj.physics.MaskedFourier(mask_of_lines()), kspace)

@@ -1,12 +1,13 @@
-"""NonCartesian: adjoints, agreement with the written-out sum, the grid and the Toeplitz form, and what it refuses."""
+"""NonCartesian: adjoints, agreement with the explicit sum, with Sense and with the Toeplitz form, and wrong input."""
 
 import builtins
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_arrays import gap_of, random_complex
+from random_arrays import dot_product_error, random_complex, random_smaps
 
 import deqjax as dj
 from deqjax.masks import radial_density, radial_trajectory
@@ -23,11 +24,6 @@ def finufft() -> None:
     pytest.importorskip("jax_finufft")
 
 
-def maps(*shape: int) -> jax.Array:
-    smaps = random_complex(shape, 6)
-    return smaps / jnp.sqrt(jnp.sum(jnp.abs(smaps) ** 2, axis=-3, keepdims=True))
-
-
 def spokes(size: tuple[int, int], number: int = 12) -> tuple[jax.Array, jax.Array]:
     trajectory = radial_trajectory(size, number)
     return jnp.asarray(trajectory), jnp.asarray(radial_density(trajectory))
@@ -39,30 +35,30 @@ def grid(size: tuple[int, int]) -> jax.Array:
 
 
 @pytest.mark.parametrize(("size", "batch"), CASES)
-def test_adjoint_and_normal(finufft: None, size: tuple[int, int], batch: int) -> None:
+def test_adjoint_normal_and_regularised_inverse_are_exact(finufft: None, size: tuple[int, int], batch: int) -> None:
     trajectory, density = spokes(size)
     spectrum = toeplitz_spectrum(trajectory, density, size)
     assert spectrum.shape == (2 * size[0], 2 * size[1])
     image = random_complex((batch, *size))
 
     @jax.jit
-    def back(A: NonCartesian) -> jax.Array:
+    def apply_to_solution(A: NonCartesian) -> jax.Array:
         solved = A.regularised_inverse(image, 0.5, 30)
         return A.normal(solved) + 0.5 * solved
 
-    smaps = maps(batch, 2, *size)
+    smaps = random_smaps((batch, 2, *size))
     for A in (NonCartesian(trajectory, smaps, density), NonCartesian(trajectory, smaps[0], density, spectrum)):
-        gap, measured = gap_of(A, image)
+        gap, measured = dot_product_error(A, image)
         assert gap < 1e-5
-        np.testing.assert_allclose(back(A), image, atol=1e-3)
+        np.testing.assert_allclose(apply_to_solution(A), image, atol=1e-3)
         alone = NonCartesian(trajectory, A.smaps if A.smaps.ndim == 3 else A.smaps[-1], density).forward(image[-1])
         np.testing.assert_allclose(measured[-1], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(7, 10), pytest.param((8, 9), marks=pytest.mark.slow)])
-def test_forward_is_the_sum_written_out_and_on_the_grid_it_is_sense(finufft: None, size: tuple[int, int]) -> None:
+def test_forward_equals_the_explicit_sum_and_on_a_grid_it_equals_sense(finufft: None, size: tuple[int, int]) -> None:
     trajectory, density = spokes(size, 5)
-    smaps, image = maps(2, *size), random_complex(size)
+    smaps, image = random_smaps((2, *size)), random_complex(size)
     ky, kx = np.asarray(trajectory, np.float64).reshape(-1, 2).T
     ry, rx = ((np.arange(n) - n // 2) / n for n in size)
     phases = np.exp(-2j * np.pi * np.outer(ky, ry)), np.exp(-2j * np.pi * np.outer(kx, rx))
@@ -73,10 +69,10 @@ def test_forward_is_the_sum_written_out_and_on_the_grid_it_is_sense(finufft: Non
     np.testing.assert_allclose(on_grid.forward(image), Sense(smaps, jnp.ones(size[1])).forward(image), atol=2e-5)
 
 
-def test_it_passes_through_the_reconstructor(finufft: None) -> None:
+def test_the_reconstructor_accepts_it(finufft: None) -> None:
     size = (7, 10)
     trajectory, density = spokes(size, 12)
-    A = NonCartesian(trajectory, maps(2, *size), density)
+    A = NonCartesian(trajectory, random_smaps((2, *size)), density)
     kspace = A.forward(random_complex(size))
     recon = dj.Reconstructor(
         dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)), solver=dj.solvers.Picard(max_steps=3)
@@ -88,9 +84,9 @@ def test_it_passes_through_the_reconstructor(finufft: None) -> None:
 
 
 @pytest.mark.slow
-def test_gradients_are_slopes(finufft: None) -> None:
+def test_gradients_equal_finite_differences(finufft: None) -> None:
     trajectory, density = spokes((7, 10), 12)
-    image, smaps = random_complex((7, 10)), maps(2, 7, 10)
+    image, smaps = random_complex((7, 10)), random_smaps((2, 7, 10))
 
     def loss(smaps: jax.Array, trajectory: jax.Array) -> jax.Array:
         return jnp.sum(jnp.abs(NonCartesian(trajectory, smaps, density).forward(image)) ** 2)
@@ -103,7 +99,7 @@ def test_gradients_are_slopes(finufft: None) -> None:
         np.testing.assert_allclose(slope, (move(0.003) - move(-0.003)) / 0.006, rtol=2e-2)
 
 
-def test_full_spokes_give_the_image_back_and_the_norm_can_be_made_one(finufft: None) -> None:
+def test_fully_sampled_spokes_return_the_image_and_the_norm_can_be_scaled_to_one(finufft: None) -> None:
     size = (32, 32)
     trajectory, density = spokes(size, 64)
     y, x = ((np.arange(32) - 16) / 32,) * 2
@@ -116,16 +112,16 @@ def test_full_spokes_give_the_image_back_and_the_norm_can_be_made_one(finufft: N
     assert largest_eigenvalue(scaled, jax.random.key(1), size) == pytest.approx(1, abs=0.03)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jax_finufft_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 
-    def refuse(name: str, *args: object, **kwargs: object) -> object:
+    def import_without_finufft(name: str, *args: Any, **kwargs: Any) -> object:
         if name == "jax_finufft":
             raise ImportError(name)
         return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    A = NonCartesian(*(jnp.zeros((4, 8, 2)), jnp.ones((1, 8, 8)), jnp.ones((4, 8))))
+    monkeypatch.setattr(builtins, "__import__", import_without_finufft)
+    A = NonCartesian(jnp.zeros((4, 8, 2)), jnp.ones((1, 8, 8)), jnp.ones((4, 8)))
     with pytest.raises(ImportError, match=r"pip install 'deqjax\[nufft\]'"):
         A.forward(jnp.ones((8, 8), complex))
 
@@ -139,7 +135,8 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
         (((4, 8, 2), (1, 8, 8), (4, 8), (8, 16)), ["spectrum", "(8, 16)", "toeplitz_spectrum"]),
     ],
 )
-def test_a_wrong_operand_is_refused_with_its_shapes(shapes: tuple[tuple[int, ...], ...], words: list[str]) -> None:
+def test_wrong_arrays_raise_an_error_with_their_shapes(shapes: tuple[tuple[int, ...], ...], words: list[str]) -> None:
+    arrays: list[Any] = [jnp.ones(shape) for shape in shapes]
     with pytest.raises(ValueError) as error:  # noqa: PT011
-        NonCartesian(*map(jnp.ones, shapes))
+        NonCartesian(*arrays)
     assert all(word in str(error.value) for word in words), error.value

@@ -1,4 +1,4 @@
-"""Noise: where it lives and how much of it."""
+"""Simulated noise: its standard deviation, and the samples to which it is added."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def test_noise_has_the_stated_level_and_is_circular(level: float) -> None:
     np.testing.assert_allclose(in_image, level, rtol=0.01)
 
 
-def test_noise_lives_on_sampled_lines_only() -> None:
+def test_noise_is_added_to_sampled_lines_only() -> None:
     mask = jnp.zeros((1, 64)).at[:, ::3].set(1.0)
     kspace = mask * fft2c(jax.random.normal(jax.random.key(1), (3, 4, 48, 64), complex))
     noisy = add_noise(jax.random.key(0), kspace, mask, 0.2)
@@ -28,10 +28,11 @@ def test_noise_lives_on_sampled_lines_only() -> None:
     sampled = added[..., ::3]
     assert jnp.all(sampled != 0)
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(jnp.abs(sampled) ** 2)), 0.2, rtol=0.03)
-    assert float(jnp.max(jnp.abs(jnp.corrcoef(sampled[0, :2].reshape(2, -1)) - jnp.eye(2)))) < 0.1, "coils share noise"
+    correlation = jnp.corrcoef(sampled[0, :2].reshape(2, -1))
+    assert float(jnp.max(jnp.abs(correlation - jnp.eye(2)))) < 0.1, "the noise of two coils is correlated"
 
 
-def test_noise_of_level_zero_and_the_same_key() -> None:
+def test_level_zero_adds_nothing_and_the_key_determines_the_noise() -> None:
     kspace = jnp.ones((4, 5), complex)
     np.testing.assert_array_equal(add_noise(jax.random.key(0), kspace, jnp.ones(5), 0.0), kspace)
     one, two, other = (complex_noise(jax.random.key(seed), kspace, 1.0) for seed in (0, 0, 1))

@@ -1,4 +1,4 @@
-"""What the forward models ask of their arrays when a user builds them."""
+"""Checks of the arrays and axes from which a forward model is built."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.types import ForwardModel
-
 
 def is_array(*leaves: Any) -> bool:
-    """Tell whether all leaves are arrays: JAX also rebuilds operands around shapes, specs and other stand-ins.
+    """Tell whether all leaves are arrays.
+
+    JAX also builds forward models whose fields are shapes, partition specs or other placeholders. A check of shapes
+    must leave those alone.
 
     >>> is_array(jnp.ones(2)), is_array(None)
     (True, False)
@@ -19,7 +20,10 @@ def is_array(*leaves: Any) -> bool:
 
 
 def check_axes(axes: str) -> None:
-    """Raise a ValueError unless the axes are those of an image, a volume or a series.
+    """Check that the axes are those of an image, a volume or a series.
+
+    Raises:
+      ValueError: ``axes`` is not "yx", "zyx" or "tyx".
 
     >>> check_axes("zyx")
     """
@@ -27,22 +31,20 @@ def check_axes(axes: str) -> None:
         raise ValueError(f"axes must be 'yx' (images), 'zyx' (volumes) or 'tyx' (series of frames), not {axes!r}")
 
 
-def axes_of(A: ForwardModel) -> str:
-    """The axes of one image, a letter each: a forward model that names none has images (y, x)."""
-    return getattr(A, "axes", "yx")
+def fourier_dimensions(axes: str) -> int:
+    """Return the number of trailing axes that the scanner encodes by a Fourier transform: all axes except time.
 
-
-def encoded(axes: str) -> int:
-    """How many of the last axes the scanner encodes by a Fourier transform: all but time.
-
-    >>> encoded("yx"), encoded("zyx"), encoded("tyx")
+    >>> fourier_dimensions("yx"), fourier_dimensions("zyx"), fourier_dimensions("tyx")
     (2, 3, 2)
     """
     return len(axes.removeprefix("t"))
 
 
 def check_mask(mask: Any) -> None:
-    """Raise a ValueError unless the mask is a real array with at least the axis x.
+    """Check that a mask is a real array with at least the axis x.
+
+    Raises:
+      ValueError: the mask is complex or has no axis.
 
     >>> check_mask(jnp.ones((1, 8)))
     """

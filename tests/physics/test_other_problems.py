@@ -1,10 +1,12 @@
-"""Blur, Inpainting and CompressedSensing: adjoints, inverses, and that maps and the reconstructor run on them."""
+"""Blur, Inpainting and CompressedSensing: adjoints, inverses, and their use in maps and in the reconstructor."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_arrays import gap_of, random_complex
+from random_arrays import dot_product_error, random_complex
 from scipy.ndimage import convolve
 
 import deqjax as dj
@@ -24,35 +26,35 @@ def models(shape: tuple[int, int], batch: int) -> dict[str, ForwardModel]:
     return {
         "blur": Blur(jnp.asarray(kernel / np.abs(kernel).sum(), complex)),
         "holes": Inpainting(holes[0]),
-        "holes an image": Inpainting(holes),
+        "holes per image": Inpainting(holes),
         "random": CompressedSensing(gaussian_matrix(jax.random.key(0), 20, shape)),
         "complex": CompressedSensing(0.05 * random_complex((6, *shape), 5)),
     }
 
 
 @pytest.mark.parametrize(("shape", "batch"), CASES)
-def test_adjoint_normal_and_inverse(shape: tuple[int, int], batch: int) -> None:
+def test_adjoint_normal_and_regularised_inverse_are_exact(shape: tuple[int, int], batch: int) -> None:
     image = random_complex((batch, *shape))
 
     @jax.jit
-    def back(A: ForwardModel) -> jax.Array:
+    def apply_to_solution(A: ForwardModel) -> jax.Array:
         solved = A.regularised_inverse(image, 0.3, 40)
         return A.normal(solved) + 0.3 * solved
 
     for name, A in models(shape, batch).items():
-        gap, several = gap_of(A, image)
+        gap, several = dot_product_error(A, image)
         assert gap < 1e-5, name
         one = A.forward(image[0])
-        np.testing.assert_allclose(back(A), image, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(apply_to_solution(A), image, atol=2e-5, err_msg=name)
         assert np.linalg.norm(several) <= np.linalg.norm(image) * (1 + 1e-5), name
-        np.testing.assert_allclose(several[0], one[0] if name == "holes an image" else one, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(several[0], one[0] if name == "holes per image" else one, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("kernel_shape", [(3, 3), (2, 5)])
-def test_blur_is_a_convolution_round_the_edges(kernel_shape: tuple[int, int]) -> None:
+def test_blur_is_a_periodic_convolution(kernel_shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     kernel, image = rng.normal(size=kernel_shape), rng.normal(size=(7, 10))
-    shift = [-(1 - n % 2) for n in kernel_shape]  # SciPy's middle of an even kernel lies one further on
+    shift = [-(1 - n % 2) for n in kernel_shape]  # SciPy centres an even kernel one pixel further
     expected = convolve(image, kernel, mode="wrap")
     found = Blur(jnp.asarray(kernel)).forward(jnp.asarray(image) + 0j)
     gaps = [np.abs(found - np.roll(expected, s, (0, 1))).max() for s in (shift, [0, 0])]
@@ -64,7 +66,7 @@ def test_blur_is_a_convolution_round_the_edges(kernel_shape: tuple[int, int]) ->
     np.testing.assert_allclose(spread[top : top + rows, left : left + columns], kernel, atol=1e-6)
 
 
-def test_a_gaussian_matrix_has_norm_one_and_preserves_random_images() -> None:
+def test_a_gaussian_matrix_has_norm_one_and_normal_entries() -> None:
     A = CompressedSensing(gaussian_matrix(jax.random.key(2), 60, (9, 14)))
     assert np.linalg.norm(np.asarray(A.matrix).reshape(60, -1), ord=2) == pytest.approx(1, abs=1e-5)
     assert largest_eigenvalue(A, jax.random.key(0), (9, 14), steps=200) == pytest.approx(1, abs=0.02)
@@ -73,11 +75,11 @@ def test_a_gaussian_matrix_has_norm_one_and_preserves_random_images() -> None:
     assert np.mean(np.abs(entries) < entries.std()) == pytest.approx(0.683, abs=0.02)
 
 
-def test_maps_and_the_reconstructor_run_on_every_model() -> None:
+def test_iteration_maps_and_the_reconstructor_accept_every_model() -> None:
     net = dj.nets.DnCNN(layers=2, features=4)
     step = dj.maps.HalfQuadratic(net, cg_steps=1)
     params = step.init(jax.random.key(0))
-    for name in ("blur", "holes an image", "random"):
+    for name in ("blur", "holes per image", "random"):
         A = models((7, 10), 3)[name]
         args = MapArgs(params, A, A.adjoint(A.forward(random_complex((3, 7, 10)))))
         image = step.image(step(step.start(args), args))
@@ -100,7 +102,7 @@ def test_maps_and_the_reconstructor_run_on_every_model() -> None:
         (lambda: gaussian_matrix(jax.random.key(0), 0, (3, 4)), ["measurements", "0"]),
     ],
 )
-def test_bad_input(build: object, words: list[str]) -> None:
+def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], object], words: list[str]) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         build()
     assert all(word in str(error.value) for word in words), error.value

@@ -1,40 +1,38 @@
-"""The inverse of A^H A + penalty I, and the conjugate gradients behind it."""
+"""Conjugate gradients, and the regularised inverse (A^H A + penalty I)^-1 that uses them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_arrays import random_complex
+from random_arrays import random_complex, random_smaps
 
 from deqjax.physics import MaskedFourier, Sense, conjugate_gradient
 
 
 def models(shape: tuple[int, int]) -> list:
     rng = np.random.default_rng(5)
-    smaps = random_complex((3, *shape), 6)
-    smaps = smaps / jnp.sqrt(jnp.sum(jnp.abs(smaps) ** 2, axis=-3, keepdims=True))
     mask, weights = (
         jnp.asarray(rng.uniform(size=(1, shape[1])) < 0.5, float),
         jnp.asarray(rng.uniform(size=(2, *shape))),
     )
-    return [MaskedFourier(mask), MaskedFourier(mask[0]), MaskedFourier(weights), Sense(smaps, mask)]
+    return [MaskedFourier(mask), MaskedFourier(mask[0]), MaskedFourier(weights), Sense(random_smaps((3, *shape)), mask)]
 
 
 @pytest.mark.parametrize("shape", [(8, 10), (7, 9)])
-def test_it_solves_its_equation(shape: tuple[int, int], float64: None) -> None:
+def test_the_regularised_inverse_solves_its_equation(shape: tuple[int, int], float64: None) -> None:
     image = random_complex((2, *shape))
 
     @jax.jit
-    def back(A: MaskedFourier | Sense, penalty: jax.Array) -> jax.Array:
+    def apply_to_solution(A: MaskedFourier | Sense, penalty: jax.Array) -> jax.Array:
         solution = A.regularised_inverse(image, penalty, 80)
         return A.normal(solution) + penalty * solution
 
     for A in models(shape):
         for penalty in (0.01, 0.1, 2.0):
-            np.testing.assert_allclose(back(A, jnp.array(penalty)), image, atol=1e-9)
+            np.testing.assert_allclose(apply_to_solution(A, jnp.array(penalty)), image, atol=1e-9)
 
 
-def test_few_steps_are_near_and_more_are_nearer(float64: None) -> None:
+def test_more_steps_lower_the_error(float64: None) -> None:
     *_, A = models((8, 10))
     image = random_complex((1, 8, 10))
     exact = A.regularised_inverse(image, 0.1, 80)
@@ -42,7 +40,7 @@ def test_few_steps_are_near_and_more_are_nearer(float64: None) -> None:
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
-def test_steps_equal_a_direct_transcription(float64: None) -> None:
+def test_steps_equal_the_textbook_algorithm(float64: None) -> None:
     rng = np.random.default_rng(0)
     root = rng.normal(size=(12, 12)) + 1j * rng.normal(size=(12, 12))
     matrix = root.conj().T @ root + np.eye(12)
@@ -52,13 +50,12 @@ def test_steps_equal_a_direct_transcription(float64: None) -> None:
         length = np.vdot(r, r).real / np.vdot(p, matrix @ p).real
         x, new = x + length * p, r - length * matrix @ p
         p, r = new + np.vdot(new, new).real / np.vdot(r, r).real * p, new
-        found = conjugate_gradient(
-            lambda z: (matrix @ z.reshape(12)).reshape(3, 4), jnp.asarray(b).reshape(3, 4), steps
-        )
+        operator = lambda z: (jnp.asarray(matrix) @ z.reshape(12)).reshape(3, 4)
+        found = conjugate_gradient(operator, jnp.asarray(b).reshape(3, 4), steps)
         np.testing.assert_allclose(found.reshape(12), x, rtol=1e-10)
 
 
-def test_each_image_is_solved_on_its_own(float64: None) -> None:
+def test_images_of_a_batch_are_solved_independently(float64: None) -> None:
     scale = jnp.array([1.0, 3.0, 1e-3]).reshape(3, 1, 1)
     diagonal = jnp.asarray(np.random.default_rng(1).uniform(0.5, 1, size=(3, 4, 5))) * scale
     image = random_complex((3, 4, 5)).at[2].multiply(1e-9)
@@ -88,7 +85,7 @@ def test_gradients_equal_those_of_the_dense_inverse(float64: None) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-def test_an_image_that_is_solved_stays_and_its_gradient_is_finite() -> None:
+def test_a_solved_image_does_not_change_and_its_gradient_is_finite() -> None:
     solve = lambda image: conjugate_gradient(lambda z: 4 * z, image, 10)
     ones = jnp.ones((2, 3, 3)).at[0].set(0.0)
     np.testing.assert_allclose(solve(ones), ones / 4)

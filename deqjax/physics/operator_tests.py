@@ -1,4 +1,4 @@
-"""The test that every operator passes."""
+"""Numerical tests of forward models."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,18 @@ from deqjax.types import ForwardModel
 
 
 def dot_product_gap(A: ForwardModel, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Measure how far ``adjoint`` is from the adjoint of ``forward`` and ``normal`` from their product.
+    """Measure the errors of ``adjoint`` and ``normal`` with respect to ``forward``.
 
-    The larger of ``|<A x, y> - <x, A^H y>| / (||A x|| ||y||)`` and ``||A^H A x - normal(x)|| / ||x||`` for random
-    complex x and y; rounding alone gives about 1e-7 in float32.
+    The result is the larger of ``|<A x, y> - <x, A^H y>| / (||A x|| ||y||)`` and ``||A^H A x - normal(x)|| / ||x||``
+    for random complex x and y. Rounding alone gives about 1e-7 in float32.
 
     Args:
       A: a forward model.
       key: a JAX key.
-      shape: of the image, (y, x) or (batch, y, x).
+      shape: the shape of the image, (y, x) or (batch, y, x).
+
+    Returns:
+      A real number without unit, 0 for an exact adjoint.
 
     Source: J. F. Claerbout, "Earth Soundings Analysis", 1992, chapter 5 (the dot-product test).
 

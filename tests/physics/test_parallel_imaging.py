@@ -1,4 +1,4 @@
-"""GRAPPA: exact where the coils allow it, better than zero-filled where they do not, and what it refuses."""
+"""GRAPPA: exact for spatial harmonics, better than zero-filled otherwise, and input that it rejects."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ from deqjax.data import birdcage_maps, phantom_image
 from deqjax.masks import CartesianEquispaced, CartesianRandom
 from deqjax.metrics import psnr
 from deqjax.physics import fft2c, grappa, ifft2c, rss
-from deqjax.physics.grappa import Pattern, regular_pattern
+from deqjax.physics.parallel_imaging import RegularPattern, regular_pattern
 
 
 def lines(width: int, step: int, first: int, number: int) -> np.ndarray:
@@ -19,15 +19,16 @@ def lines(width: int, step: int, first: int, number: int) -> np.ndarray:
 
 
 def harmonic_coils(coils: int, shape: tuple[int, int]) -> np.ndarray:
-    """k-space of coils that are spatial harmonics: a line of one is the neighbouring line of another."""
+    """K-space of coils that are spatial harmonics: a line of one coil equals the neighbouring line of the next coil."""
     rng, (y, x) = np.random.default_rng(0), shape
-    image = np.zeros(shape, complex)  # what lies at the edge of the image would wrap, and at that of k-space be cut off
+    image = np.zeros(shape, complex)  # zero near the edges of the image and of k-space
     inner = rng.normal(size=(y, x // 2, 2)) @ [1, 1j]
     image[:, x // 4 : x // 4 + x // 2] = inner
     kspace = np.array(fft2c(jnp.asarray(image)))
     kspace[:, : x // 8], kspace[:, -x // 8 :] = 0, 0
-    image = ifft2c(jnp.asarray(kspace))
-    return np.asarray(fft2c(jnp.exp(2j * np.pi * np.arange(coils)[:, None, None] * np.arange(x) / x) * image))
+    band_limited = ifft2c(jnp.asarray(kspace))
+    harmonics = jnp.exp(2j * np.pi * np.arange(coils)[:, None, None] * np.arange(x) / x)
+    return np.asarray(fft2c(harmonics * band_limited))
 
 
 @pytest.mark.parametrize(("step", "first"), [(2, 1), (3, 0)])
@@ -39,10 +40,10 @@ def test_exact_for_spatial_harmonics(step: int, first: int, float64: None) -> No
     assert np.linalg.norm(filled - kspace) < 1e-4 * np.linalg.norm(kspace)
 
 
-def test_better_than_zero_filled_by_ten_decibels_and_measured_samples_stay() -> None:
+def test_psnr_rises_by_ten_decibels_and_measured_samples_do_not_change() -> None:
     shape = (64, 65)
     image = jnp.asarray(phantom_image(1, (2, *shape)))
-    kspace = np.asarray(fft2c(birdcage_maps(8, shape) * image[:, None]))
+    kspace = np.asarray(fft2c(jnp.asarray(birdcage_maps(8, shape)) * image[:, None]))
     mask = CartesianEquispaced(acceleration=3, center_fraction=0.25)(shape, seed=1)
     measured = jnp.asarray(mask * kspace)
     filled = grappa(measured, mask)
@@ -52,17 +53,17 @@ def test_better_than_zero_filled_by_ten_decibels_and_measured_samples_stay() -> 
     np.testing.assert_allclose(grappa(1e5 * measured[1], mask), 1e5 * filled[1], rtol=1e-2, atol=50)
 
 
-def test_a_full_mask_and_an_empty_slice_stay() -> None:
+def test_fully_sampled_and_all_zero_kspace_do_not_change() -> None:
     kspace = jnp.ones((2, 6, 16), complex)
     np.testing.assert_array_equal(grappa(kspace, np.ones(16)), kspace)
     assert not grappa(0 * kspace, lines(16, 2, 0, 8), kernel=(3, 2)).any()
 
 
-def test_the_pattern_is_read_off_the_mask() -> None:
-    assert regular_pattern(lines(40, 4, 1, 10)[0] > 0) == Pattern(4, 1, 10, 15, 11)  # line 25 is the eleventh
+def test_regular_pattern_finds_acceleration_and_calibration_lines() -> None:
+    assert regular_pattern(lines(40, 4, 1, 10)[0] > 0) == RegularPattern(4, 1, 10, 15, 11)  # line 25 is the eleventh
     padded = lines(40, 4, 1, 10)[0] > 0
     padded[:7] = False
-    assert regular_pattern(padded) == Pattern(4, 9, 8, 15, 11)
+    assert regular_pattern(padded) == RegularPattern(4, 9, 8, 15, 11)
 
 
 KSPACE = jnp.ones((2, 8, 40), complex)
@@ -80,6 +81,6 @@ KSPACE = jnp.ones((2, 8, 40), complex)
         (KSPACE, np.zeros(40), (3, 2), "not regular"),
     ],
 )
-def test_what_it_cannot_fill_is_refused(kspace, mask, kernel, message: str) -> None:
+def test_grappa_rejects_unsuitable_input(kspace, mask, kernel, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         grappa(kspace, mask, kernel)
