@@ -8,17 +8,9 @@ import pytest
 import deqjax as dj
 from deqjax.data import Batch, phantom_volume
 from deqjax.jacobian_penalty import JacobianPenalty
+from deqjax.objectives import Acquisition, Denoising, Problem, Supervised
 from deqjax.reconstruct import equilibrium
-from deqjax.training import (
-    DenoisingObjective,
-    EquilibriumObjective,
-    check_finite,
-    create_state,
-    make_optimiser,
-    make_train_step,
-    measure,
-    replicate,
-)
+from deqjax.training import check_finite, create_state, make_optimizer, make_train_step, replicate
 
 SIZE = 32
 
@@ -28,15 +20,15 @@ def batch_of(coils: int = 1) -> Batch:
     return Batch(kspace, np.stack([dj.masks.CartesianRandom(3, 0.125)((SIZE, SIZE), seed) for seed in range(2)]))
 
 
-def train(objective, batch, steps, learning_rate):
-    optimiser = make_optimiser(steps=steps, learning_rate=learning_rate, final_learning_rate=learning_rate / 10)
-    step = make_train_step(objective, optimiser, ema=0.5)
-    params = objective.recon.init(jax.random.key(0))
-    state, found = replicate(create_state(params, objective.loss, optimiser, bounded=False)), []
+def train(objective, problem, batch, steps, learning_rate):
+    optimizer = make_optimizer(steps=steps, learning_rate=learning_rate, final_learning_rate=learning_rate / 10)
+    step = make_train_step(objective.bind(problem), optimizer, ema=0.5)
+    params = problem.recon.init(jax.random.key(0))
+    state, found = replicate(create_state(params, problem.loss.init(), optimizer, bounded=False)), []
     for number in range(steps):
-        state, numbers = step(state, batch)
-        check_finite(numbers, number + 1)
-        found.append({name: float(value) for name, value in numbers.items()})
+        state, metrics = step(state, batch)
+        check_finite(metrics, number + 1)
+        found.append({name: float(value) for name, value in metrics.items()})
     return state, found
 
 
@@ -48,16 +40,16 @@ def mean(rows, name):
 def test_the_denoiser_learns_to_denoise(coils):
     net = dj.nets.DnCNN(layers=3, features=8)
     recon = dj.Reconstructor(dj.maps.ProximalGradient(net))
-    objective = DenoisingObjective(recon, dj.losses.MSE(), noise=(0.3, 0.3))
-    state, found = train(objective, batch_of(coils), 30, 1e-2)
+    problem = Problem(recon, dj.losses.MSE())
+    state, found = train(Denoising(noise=(0.3, 0.3)), problem, batch_of(coils), 30, 1e-2)
     assert found[0]["loss"] == pytest.approx(0.09, rel=0.2)  # at the start R is near the identity
     assert mean(found[-5:], "loss") < 0.6 * mean(found[:5], "loss")
     assert "forward_steps" not in found[0]
     # and so in use, on noise that it has not seen, in the units in which the map works
-    image = measure(batch_of(coils), jax.random.split(jax.random.key(0), 2), (0.0, 0.0), 0.125).target
+    image = Acquisition((0.0, 0.0), 0.125)(batch_of(coils), jax.random.split(jax.random.key(0), 2)).target
     image = recon.normalisation(image).apply(image)
     noisy = image + 0.3 * jax.random.normal(jax.random.key(9), image.shape, image.dtype)
-    denoised = net.apply({"params": state.ema["net"]}, noisy)
+    denoised = net.apply({"params": state.ema["map"]["net"]}, noisy)
     assert jnp.mean(jnp.abs(denoised - image) ** 2) < 0.7 * jnp.mean(jnp.abs(noisy - image) ** 2)
 
 
@@ -70,12 +62,12 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=3, features=8, residual=False), penalty=0.2, learn_penalty=True)
     recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=1e-3))
     loss = dj.losses.PerpendicularSSIM(weight=0.6)
-    objective = EquilibriumObjective(recon, loss, center_fraction=0.125, jacobian=JacobianPenalty(0.2))
+    problem = Problem(recon, loss, Acquisition(center_fraction=0.125))
     batch = batch_of()
-    state, found = train(objective, batch, 40, 3e-3)
+    state, found = train(Supervised(jacobian=JacobianPenalty(0.2)), problem, batch, 40, 3e-3)
     assert mean(found[-5:], "loss") < 0.85 * mean(found[:5], "loss")
 
-    penalty = float(jnp.exp(state.params["map"]["log_penalty"]))
+    penalty = float(jnp.exp(state.params["method"]["map"]["log_penalty"]))
     assert penalty > 0
     assert abs(penalty - 0.2) > 0.004
     weight = float(jax.nn.sigmoid(state.params["loss"]["weight_logit"]))
@@ -83,7 +75,7 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     assert abs(weight - 0.6) > 0.01
 
     keys = jax.random.split(jax.random.key(0), 2)
-    A, kspace, target = measure(batch, keys, (0.0, 0.0), 0.125)
+    A, kspace, target = Acquisition((0.0, 0.0), 0.125)(batch, keys)
 
     def errors(params):
         image, _ = recon(params, A, kspace)
@@ -105,10 +97,10 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
 def test_the_loss_is_that_of_the_finished_image():
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
     recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=20, rtol=1e-4), finish=step)
-    objective, params = EquilibriumObjective(recon, dj.losses.MSE()), recon.init(jax.random.key(0))
+    objective, params = Supervised().bind(Problem(recon, dj.losses.MSE())), recon.init(jax.random.key(0))
     batch, keys, probe = batch_of(), jax.random.split(jax.random.key(0), 2), dj.implicit.backward_probe(2)
     (value, _), slope = jax.jit(jax.value_and_grad(objective, has_aux=True))(params, {}, batch, keys, probe)
-    A, kspace, target = measure(batch, keys, (0.0, 0.0), 0.08)
+    A, kspace, target = Acquisition()(batch, keys)
     found = equilibrium(recon, params, A, A.adjoint(kspace))
     finished, target = step(found.state, found.args._replace(params=params["finish"])), found.units.apply(target)
     np.testing.assert_allclose(value, jnp.mean(jnp.abs(finished - target) ** 2), rtol=1e-3)
@@ -119,25 +111,25 @@ def test_the_start_learns_to_be_near_the_fixed_point_and_pulls_at_nothing_else()
     net = dj.nets.DnCNN(layers=2, features=8)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
     recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=20, rtol=1e-4))
-    plain, started = (EquilibriumObjective(each, dj.losses.MSE()) for each in (recon, recon.replace(start=net)))
+    plain, started = (Problem(each, dj.losses.MSE()) for each in (recon, recon.replace(start=net)))
     batch, keys, probe = batch_of(), jax.random.split(jax.random.key(0), 2), dj.implicit.backward_probe(2)
     params = started.recon.init(jax.random.key(0))
-    slope = lambda objective: jax.jit(jax.grad(objective, has_aux=True))(params, {}, batch, keys, probe)
-    (with_start, numbers), (without, _) = slope(started), slope(plain)
-    largest = max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(without["net"]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-2 * largest), with_start["net"], without["net"])
+    slope = lambda problem: jax.jit(jax.grad(Supervised().bind(problem), has_aux=True))(params, {}, batch, keys, probe)
+    (with_start, metrics), (without, _) = slope(started), slope(plain)
+    largest = max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(without["map"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-2 * largest), with_start["map"], without["map"])
     assert not any(leaf.any() for leaf in jax.tree.leaves(without["start"]))
     assert any(leaf.any() for leaf in jax.tree.leaves(with_start["start"]))
 
-    A, kspace, _ = measure(batch, keys, (0.0, 0.0), 0.08)
+    A, kspace, _ = Acquisition()(batch, keys)
     found = equilibrium(started.recon, params, A, A.adjoint(kspace))
-    expected = jnp.mean(jnp.abs(started.recon.first_state(found.args) - found.state) ** 2)
-    np.testing.assert_allclose(numbers["start"], expected, rtol=1e-3)
+    expected = jnp.mean(jnp.abs(started.recon.first_state(params, found.args) - found.state) ** 2)
+    np.testing.assert_allclose(metrics["start"], expected, rtol=1e-3)
 
-    state, _ = train(started, batch, 30, 1e-2)
-    found = equilibrium(started.recon, state.params["map"], A, A.adjoint(kspace))
+    state, _ = train(Supervised(), started, batch, 30, 1e-2)
+    found = equilibrium(started.recon, state.params["method"], A, A.adjoint(kspace))
     energy = lambda image: float(jnp.mean(jnp.abs(image) ** 2))
-    first = started.recon.first_state(found.args)
+    first = started.recon.first_state(state.params["method"], found.args)
     assert energy(first - found.state) < 0.85 * energy(found.args.zero_filled - found.state)
 
 
@@ -148,12 +140,12 @@ def test_the_loss_is_that_of_the_reconstruction_in_its_units():
     )
     batch, keys = batch_of(), jax.random.split(jax.random.key(0), 2)
     params = recon.init(jax.random.key(0))
-    objective = EquilibriumObjective(recon, dj.losses.MSE(), center_fraction=0.125)
-    value, numbers = objective(params, {}, batch, keys, dj.implicit.backward_probe(2))
-    A, kspace, target = measure(batch, keys, (0.0, 0.0), 0.125)
+    objective = Supervised().bind(Problem(recon, dj.losses.MSE(), Acquisition(center_fraction=0.125)))
+    value, metrics = objective(params, {}, batch, keys, dj.implicit.backward_probe(2))
+    A, kspace, target = Acquisition((0.0, 0.0), 0.125)(batch, keys)
     image, stats = recon(params, A, kspace)
     scale = recon.normalisation(A.adjoint(kspace)).scale
     expected = jnp.mean(jnp.abs((image - target) / scale) ** 2)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
-    np.testing.assert_allclose(numbers["forward_residual"], jnp.mean(stats.residual), rtol=1e-4)
-    assert numbers["forward_steps"] == 4
+    np.testing.assert_allclose(metrics["forward_residual"], jnp.mean(stats.residual), rtol=1e-4)
+    assert metrics["forward_steps"] == 4
