@@ -1,7 +1,7 @@
 """An experiment: everything that training needs, made once from a config and never read from it again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,8 @@ def starting_params(config: Config, recon: Reconstructor) -> Params:
     if not config.run.init_from:
         return fresh
     given = model_folders.load_config(config.run.init_from)
-    missing = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
-    return fresh | model_folders.load_params(config.run.init_from, replace(recon, **missing))
+    missing: dict[str, Any] = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
+    return fresh | model_folders.load_params(config.run.init_from, recon.replace(**missing))
 
 
 def reconstruction_card(config: Config, command: str, params: Params, metrics: dict[str, float]) -> str:
@@ -149,8 +149,8 @@ def reconstruction_card(config: Config, command: str, params: Params, metrics: d
 * Data: trained on {data}, validated on {config.data.val or "other simulated brains"}
 * Command: `{command}`, seed {config.seed}
 * Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}{largest}
-* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results for
-  every volume are in ../evaluation
+* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results
+  for every volume are in ../evaluation
 * Limits: trained at the acceleration, noise and anatomy of its config, which is the file config.toml in this folder.
   Read the Stats of every reconstruction.
 """

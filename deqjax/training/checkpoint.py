@@ -61,8 +61,8 @@ class Checkpoints:
         if stored != wanted:
             name = min(dict(stored.items() ^ wanted.items()))
             raise ValueError(
-                f"{self._manager.directory}: the checkpoint of step {self.latest} belongs to another architecture than the "
-                f"config: {name} has shape {stored.get(name, 'missing')}, the config makes {wanted.get(name, 'none')}; "
+                f"{self._manager.directory}: the checkpoint of step {self.latest} belongs to another architecture than "
+                f"the config: {name} has shape {stored.get(name, 'missing')}, the config makes {wanted.get(name, 'none')}; "
                 "resume with the config it was trained with, or choose another output folder"
             )
         state = self._manager.restore(self.latest, args=ocp.args.StandardRestore(like))

@@ -349,8 +349,12 @@ def test_a_class_of_the_user_is_named_by_its_module(file, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["subprocess:Popen", "os:system", "pathlib:Path", "own_solvers_b:Mutable", "own_solvers_b:Nothing"]
-    + [
+    [
+        "subprocess:Popen",
+        "os:system",
+        "pathlib:Path",
+        "own_solvers_b:Mutable",
+        "own_solvers_b:Nothing",
         "own_solvers_b:function",
         "own_solvers_b:Missing",
         "no_such_module:X",
@@ -396,4 +400,4 @@ def test_configs_are_settings(file):
     assert isinstance(config, Config)
     assert hash(config) == hash(read_config(file))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.seed = 4
+        config.seed = 4  # type: ignore[misc]
