@@ -7,17 +7,17 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.registration.demonstration import demonstrate
+from deqjax.registration.attention.line_examples import draw_examples
+from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
+from deqjax.registration.initial_maps import align_centres
 from deqjax.registration.measures import dice, folded_fraction, sd_log_jacobian, volume_change
-from deqjax.registration.moments import align_centres
-from deqjax.registration.nifti import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.pictures import save_picture
-from deqjax.registration.register import register
-from deqjax.registration.regularisers import Bending
+from deqjax.registration.registering import register
+from deqjax.registration.regularizers import Bending
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation, Similarity
 from deqjax.registration.transforms import Affine, Dense, FreeForm, Map, Rigid, Transform
-from deqjax.registration.warp import warp
+from deqjax.registration.warping import warp
 
 SIMILARITIES: dict[str, Similarity] = {
     "mse": MSE(),
@@ -30,7 +30,7 @@ SIMILARITIES: dict[str, Similarity] = {
 
 
 def register_files(args: argparse.Namespace) -> None:
-    """Register stage by stage, each on top of the last; write the displacement, the warped image and a picture."""
+    """Register two images in stages; write the displacement, the warped image and a picture."""
     (fixed, fixed_grid), (moving, moving_grid) = read_image(args.fixed), read_image(args.moving)
     mask = None if args.mask is None else read_image(args.mask)[0]
     stages: dict[str, Transform] = {
@@ -39,7 +39,7 @@ def register_files(args: argparse.Namespace) -> None:
         "free-form": FreeForm(args.spacing),
         "dense": Dense(args.spacing / 2),
     }
-    map: Map = align_centres(fixed, moving, fixed_grid, moving_grid)
+    mapping: Map = align_centres(fixed, moving, fixed_grid, moving_grid)
     for name in args.stages:
         found = register(
             fixed,
@@ -49,72 +49,79 @@ def register_files(args: argparse.Namespace) -> None:
             Bending(args.bending) if name == "free-form" else None,
             None if args.levels is None else tuple(args.levels),
             mask,
-            map,
+            mapping,
             fixed_grid=fixed_grid,
             moving_grid=moving_grid,
         )
-        map = found.map
-        print(name, *(f"{what} {float(value):.4g}" for what, value in found.measures.items()), sep="  ", flush=True)
+        mapping = found.map
+        print(
+            name, *(f"{measure} {float(value):.4g}" for measure, value in found.measures.items()), sep="  ", flush=True
+        )
     args.output.mkdir(parents=True, exist_ok=True)
-    warped = warp(moving, map, fixed_grid, moving_grid)
-    write_displacement(args.output / "displacement.nii.gz", map, fixed_grid)
+    warped = warp(moving, mapping, fixed_grid, moving_grid)
+    write_displacement(args.output / "displacement.nii.gz", mapping, fixed_grid)
     write_image(args.output / "warped.nii.gz", warped, fixed_grid)
-    save_picture(args.output / "registration.png", fixed, warped, map, fixed_grid)
+    save_picture(args.output / "registration.png", fixed, warped, mapping, fixed_grid)
     print(f"displacement.nii.gz, warped.nii.gz and registration.png are in {args.output}")
 
 
 def warp_file(args: argparse.Namespace) -> None:
-    """Resample an image, or labels with --order 0, on the grid of a displacement."""
-    (moving, moving_grid), map = read_image(args.moving), read_displacement(args.displacement)
-    warped = warp(moving, map, map.grid, moving_grid, args.order)
+    """Warp an image, or labels with --order 0, by a displacement."""
+    (moving, moving_grid), mapping = read_image(args.moving), read_displacement(args.displacement)
+    warped = warp(moving, mapping, mapping.grid, moving_grid, args.order)
     labels = args.order == 0 and bool(jnp.all(warped == jnp.round(warped)))
-    write_image(args.output, np.asarray(warped, np.int32) if labels else warped, map.grid)
+    write_image(args.output, np.asarray(warped, np.int32) if labels else warped, mapping.grid)
 
 
 def jacobian_file(args: argparse.Namespace) -> None:
-    """Write the volume change of a displacement, voxel by voxel."""
-    map = read_displacement(args.displacement)
-    volume = volume_change(map.vectors, map.grid)
-    write_image(args.output, volume, map.grid)
-    _print_volume(volume, map.grid)
+    """Write the change of volume by a displacement at every voxel."""
+    mapping = read_displacement(args.displacement)
+    volume = volume_change(mapping.vectors, mapping.grid)
+    write_image(args.output, volume, mapping.grid)
+    _print_volume(volume, mapping.grid)
 
 
 def evaluate_files(args: argparse.Namespace) -> None:
-    """Print the Dice overlap of every label that two label images hold."""
+    """Print the Dice overlap of every label in two label images."""
     (fixed, _), (warped, _) = read_image(args.fixed_labels), read_image(args.warped_labels)
     if fixed.shape != warped.shape:
-        raise ValueError(f"label images of shapes {fixed.shape} and {warped.shape} cannot be compared: warp one first")
+        raise ValueError(
+            f"label images of shapes {fixed.shape} and {warped.shape} cannot be compared: warp one of them first"
+        )
     for label in np.unique(np.concatenate([np.unique(fixed), np.unique(warped)])):
         if label != 0:
             print(f"label {label:g}  dice {float(dice(fixed, warped, label)):.4f}")
     if args.displacement is not None:
-        map = read_displacement(args.displacement)
-        _print_volume(volume_change(map.vectors, map.grid), map.grid)
+        mapping = read_displacement(args.displacement)
+        _print_volume(volume_change(mapping.vectors, mapping.grid), mapping.grid)
 
 
 def attention_files(args: argparse.Namespace) -> None:
-    """Draw the demonstration of registration by attention, four pictures, and print its mean errors."""
-    for name, error in demonstrate(args.output).items():
+    """Draw four examples of registration by attention, and print their mean errors."""
+    for name, error in draw_examples(args.output).items():
         print(f"{name}.png  mean error {error:.5f}")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m deqjax.registration", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
     command = commands.add_parser("register", help=register_files.__doc__)
     command.add_argument("fixed", type=Path)
     command.add_argument("moving", type=Path)
-    command.add_argument("output", type=Path, help="folder for what is found")
+    command.add_argument("output", type=Path, help="the folder of the results")
     command.add_argument("--stages", nargs="+", default=["affine"], choices=["rigid", "affine", "free-form", "dense"])
     command.add_argument("--similarity", default="ncc", choices=list(SIMILARITIES))
-    command.add_argument("--levels", nargs="+", type=float, help="voxel sizes in mm, from coarse to fine")
-    command.add_argument("--mask", type=Path, help="on the fixed image")
+    command.add_argument("--levels", nargs="+", type=float, help="the voxel sizes in mm, from coarse to fine")
+    command.add_argument("--mask", type=Path, help="weights on the fixed image")
     command.add_argument(
-        "--spacing", type=float, default=16.0, help="of control points, mm; twice the smoothing of dense"
+        "--spacing",
+        type=float,
+        default=16.0,
+        help="the spacing of control points and twice the smoothing of dense, in mm",
     )
-    command.add_argument("--bending", type=float, default=1.0, help="weight of the bending energy, mm^2")
+    command.add_argument("--bending", type=float, default=1.0, help="the weight of the bending energy, in mm^2")
     command.set_defaults(run=register_files)
 
     command = commands.add_parser("warp", help=warp_file.__doc__)
@@ -136,12 +143,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     command.set_defaults(run=evaluate_files)
 
     command = commands.add_parser("attention", help=attention_files.__doc__)
-    command.add_argument("output", type=Path, help="folder for the pictures")
+    command.add_argument("output", type=Path, help="the folder of the pictures")
     command.set_defaults(run=attention_files)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command; an invalid input ends it with a one-line error message."""
     args = parse(arguments)
     try:
         args.run(args)

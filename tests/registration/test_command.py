@@ -1,3 +1,5 @@
+"""The registration command on NIfTI files."""
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,15 +22,15 @@ def files(tmp_path):
 
 def test_register_writes_a_displacement_an_image_and_a_picture(files, capsys):
     pytest.importorskip("matplotlib")
-    out = files / "out"
-    main(["register", *(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz")), str(out), "--levels", "1"])
+    output = files / "out"
+    main(["register", *(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz")), str(output), "--levels", "1"])
     assert "affine" in capsys.readouterr().out
-    assert (out / "registration.png").stat().st_size > 1000
-    fixed, warped = read_image(files / "fixed.nii.gz")[0], read_image(out / "warped.nii.gz")[0]
+    assert (output / "registration.png").stat().st_size > 1000
+    fixed, warped = read_image(files / "fixed.nii.gz")[0], read_image(output / "warped.nii.gz")[0]
     assert float(jnp.abs(fixed - warped).max()) < 0.05
-    map = read_displacement(out / "displacement.nii.gz")
-    centre = map.grid.centre() - jnp.array([1.0, -2.0, 0.0])
-    np.testing.assert_allclose(map.apply_points(centre), map.grid.centre(), atol=0.1)
+    mapping = read_displacement(output / "displacement.nii.gz")
+    centre = mapping.grid.centre() - jnp.array([1.0, -2.0, 0.0])
+    np.testing.assert_allclose(mapping.apply_points(centre), mapping.grid.centre(), atol=0.1)
 
 
 def test_warp_jacobian_and_evaluate(files, capsys):
@@ -46,15 +48,19 @@ def test_warp_jacobian_and_evaluate(files, capsys):
     assert "folded 0.000 %" in printed
 
 
-def test_a_wrong_file_ends_with_one_clear_line(files):
+def test_an_invalid_file_ends_the_command_with_one_line(files):
     with pytest.raises(SystemExit, match="displacement has shape"):
         main(["jacobian", str(files / "fixed.nii.gz"), str(files / "j.nii.gz")])
     with pytest.raises(SystemExit, match=r"absent\.nii\.gz: no such file"):
         main(["jacobian", str(files / "absent.nii.gz"), str(files / "j.nii.gz")])
-    whole = (files / "moving.nii.gz").read_bytes()
+    content = (files / "moving.nii.gz").read_bytes()
     write_image(files / "flat.nii.gz", jnp.eye(24), Grid.of((24, 24)))
-    for name, content in (("junk.nii.gz", b"junk"), ("cut.nii.gz", whole[: len(whole) // 2]), ("cut.nii", whole[:90])):
-        (files / name).write_bytes(content)
+    for name, damaged in (
+        ("junk.nii.gz", b"junk"),
+        ("cut.nii.gz", content[: len(content) // 2]),
+        ("cut.nii", content[:90]),
+    ):
+        (files / name).write_bytes(damaged)
     for name, message in (
         ("junk.nii.gz", "damaged"),
         ("cut.nii.gz", "damaged"),
@@ -67,7 +73,7 @@ def test_a_wrong_file_ends_with_one_clear_line(files):
     assert not list(files.glob(".*"))
 
 
-def test_pictures_show_both_images():
+def test_pictures_combine_both_images():
     board = checkerboard(np.zeros((9, 7)), np.ones((9, 7)), squares=3)
     assert 0.3 < board.mean() < 0.7
     assert fusion(np.random.rand(9, 7), np.random.rand(9, 7)).shape == (9, 7, 3)
