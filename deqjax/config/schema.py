@@ -75,7 +75,7 @@ class Phase:
       clip_norm: the largest global norm of the gradient.
     """
 
-    name: str = "train"
+    name: str
     objective: Objective = field(default_factory=Supervised)
     steps: int = 1000
     batch_size: int = 4

@@ -1,36 +1,33 @@
 """Registration: find the map that takes points of the fixed image to points of the moving image, in world mm."""
 
-from deqjax.registration import measures, optimizers, regularizers, similarities, transforms
-from deqjax.registration.attention import (
-    AttentionObjective,
-    AttentionRegistration,
-    FunctionInverse,
-    ImageAttention,
-    register_by_attention,
-    train_attention,
-)
+from deqjax.registration import learning, measures, nets, optimizers, regularizers, similarities, transforms
+from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
+from deqjax.registration.learning import Unsupervised
 from deqjax.registration.multiresolution import Registration
+from deqjax.registration.nets import ImageAttention, register_by_attention
 from deqjax.registration.registering import register, register_pairs
 from deqjax.registration.symmetric_demons import demons
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
-    "AttentionObjective",
     "AttentionRegistration",
     "FunctionInverse",
     "Grid",
     "ImageAttention",
     "Registration",
+    "Unsupervised",
     "align_axes",
     "align_centres",
     "demons",
     "interpolate",
+    "learning",
     "measures",
     "multi_start",
+    "nets",
     "optimizers",
     "read_displacement",
     "read_image",
@@ -40,7 +37,6 @@ __all__ = [
     "regularizers",
     "similarities",
     "splat",
-    "train_attention",
     "transforms",
     "warp",
     "warp_labels",

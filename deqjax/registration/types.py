@@ -3,7 +3,7 @@
 Maps are operands (they hold arrays); all others are settings (frozen dataclasses without arrays).
 """
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 
@@ -69,6 +69,20 @@ class Transform(Protocol):
         ...
 
 
+@runtime_checkable
+class Network(Protocol):
+    """A network that computes the map of two images on one grid; a Flax linen module is one."""
+
+    def init(self, key: jax.Array, fixed: jax.Array, moving: jax.Array, grid: Grid, /) -> Any:
+        """Make fresh parameters."""
+        ...
+
+    def apply(self, parameters: Any, fixed: jax.Array, moving: jax.Array, grid: Grid, /) -> Any:
+        """Return the map from fixed to moving points, a `DisplacementMap` on the grid."""
+        ...
+
+
+@runtime_checkable
 class Similarity(Protocol):
     """A setting that measures how much two images differ: the smaller the value, the more alike they are."""
 
@@ -93,6 +107,7 @@ class LeastSquares(Similarity, Protocol):
         ...
 
 
+@runtime_checkable
 class Regularizer(Protocol):
     """A setting that measures how rough a field of vectors is."""
 

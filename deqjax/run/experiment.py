@@ -16,7 +16,7 @@ from deqjax.nets import certify, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
 from deqjax.run.data_files import check_slices, training_files, validation_files
-from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
 from deqjax.types import ObjectiveFunction, Params
@@ -57,7 +57,7 @@ class Experiment:
       exported: turns the averaged parameters into those that are validated and saved.
       validate: computes the metrics of the validation; the first one is the score of a checkpoint, larger is better.
       card: writes the model card, from the command, the parameters and the metrics of the last validation.
-      evaluate: evaluates a model folder and writes the results to a folder.
+      evaluate: evaluates a model folder and writes the results to another; the command line goes on the page.
     """
 
     config: str
@@ -71,7 +71,7 @@ class Experiment:
     exported: Callable[[Params], Params]
     validate: Callable[[Params], dict[str, float]]
     card: Callable[[str, Params, dict[str, float]], str]
-    evaluate: Callable[[Path, Path], Any]
+    evaluate: Callable[[Path, Path, str], Any]
 
 
 def reconstruction_experiment(config: Config) -> Experiment:
@@ -97,9 +97,9 @@ def reconstruction_experiment(config: Config) -> Experiment:
     def exported(params: Params) -> Params:
         return params | {"map": certify(params["map"], bound)} if bound else params
 
-    def evaluate_model(folder: Path, out: Path) -> None:
+    def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)
-        evaluate(inference, params, config, validation_files(config), out, evaluate_command(folder, out))
+        evaluate(inference, params, config, validation_files(config), out, command)
 
     return Experiment(
         config=to_toml(config),

@@ -304,7 +304,8 @@ def test_overrides_of_version_0_1_set_the_phases_of_these_names(file):
 
 def test_a_phase_is_left_out_with_false_and_two_need_two_names(file, tmp_path):
     assert read_config(file, ["--phase.train=false"]).phase == ()
-    assert "name of its own" in refused(written(tmp_path, TEXT + "[[phase]]\nsteps = 1\n"))
+    assert "'name'" in refused(written(tmp_path, TEXT + "[[phase]]\nsteps = 1\n"))
+    assert "name of its own" in refused(written(tmp_path, TEXT + "[[phase]]\nname = 'train'\nsteps = 1\n"))
 
 
 MODULE = """

@@ -1,5 +1,6 @@
 """The command deqjax: its help, its exit codes, its small commands, and the two ways to write an option."""
 
+import argparse
 import subprocess
 import sys
 
@@ -13,10 +14,10 @@ from deqjax.run import cli, find_config, shipped_configs
 from deqjax.run.cli import main, make_parser
 
 
-def commands() -> dict:
+def commands() -> dict[str, argparse.ArgumentParser]:
     """The subparsers by the names of their commands."""
-    (action,) = (action for action in make_parser()._actions if hasattr(action, "choices") and action.choices)
-    return dict(action.choices)
+    (found,) = (action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return found.choices
 
 
 @pytest.mark.parametrize("name", list(commands()))

@@ -85,6 +85,7 @@ type = "my_method_of_a_test:Damped"
 validation_slices = 1
 
 [[phase]]
+name = "train"
 objective = { type = "my_method_of_a_test:Halved" }
 steps = 2
 batch_size = 1

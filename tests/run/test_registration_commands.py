@@ -1,11 +1,11 @@
-"""The registration command on NIfTI files."""
+"""The commands of registration on NIfTI files."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import refusal, succeed
 
 from deqjax.registration import Grid, read_displacement, read_image, transforms, write_displacement, write_image
-from deqjax.registration.__main__ import main
 from deqjax.registration.pictures import checkerboard, fusion
 
 pytest.importorskip("nibabel")
@@ -23,7 +23,9 @@ def files(tmp_path):
 def test_register_writes_a_displacement_an_image_and_a_picture(files, capsys):
     pytest.importorskip("matplotlib")
     output = files / "out"
-    main(["register", *(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz")), str(output), "--levels", "1"])
+    succeed(
+        "register", [*(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz")), str(output), "--levels", "1"]
+    )
     assert "affine" in capsys.readouterr().out
     assert (output / "registration.png").stat().st_size > 1000
     fixed, warped = read_image(files / "fixed.nii.gz")[0], read_image(output / "warped.nii.gz")[0]
@@ -33,26 +35,24 @@ def test_register_writes_a_displacement_an_image_and_a_picture(files, capsys):
     np.testing.assert_allclose(mapping.apply_points(centre), mapping.grid.centre(), atol=0.1)
 
 
-def test_warp_jacobian_and_evaluate(files, capsys):
+def test_warp_jacobian_and_overlap(files, capsys):
     moving, grid = read_image(files / "moving.nii.gz")
     write_image(files / "labels.nii.gz", moving > 0.5, grid)
     write_displacement(files / "d.nii.gz", transforms.LinearMap(jnp.eye(3), jnp.ones(3)), grid)
-    main(["warp", str(files / "labels.nii.gz"), str(files / "d.nii.gz"), str(files / "w.nii.gz"), "--order", "0"])
+    succeed("warp", [str(files / "labels.nii.gz"), str(files / "d.nii.gz"), str(files / "w.nii.gz"), "--order", "0"])
     assert set(np.unique(read_image(files / "w.nii.gz")[0])) == {0, 1}
-    main(["jacobian", str(files / "d.nii.gz"), str(files / "j.nii.gz")])
+    succeed("jacobian", [str(files / "d.nii.gz"), str(files / "j.nii.gz")])
     np.testing.assert_allclose(read_image(files / "j.nii.gz")[0], 1, atol=1e-4)
     labels = str(files / "labels.nii.gz")
-    main(["evaluate", labels, labels, "--displacement", str(files / "d.nii.gz")])
+    succeed("overlap", [labels, labels, "--displacement", str(files / "d.nii.gz")])
     printed = capsys.readouterr().out
     assert "label 1  dice 1.0000" in printed
     assert "folded 0.000 %" in printed
 
 
 def test_an_invalid_file_ends_the_command_with_one_line(files):
-    with pytest.raises(SystemExit, match="displacement has shape"):
-        main(["jacobian", str(files / "fixed.nii.gz"), str(files / "j.nii.gz")])
-    with pytest.raises(SystemExit, match=r"absent\.nii\.gz: no such file"):
-        main(["jacobian", str(files / "absent.nii.gz"), str(files / "j.nii.gz")])
+    assert "displacement has shape" in refusal("jacobian", [str(files / "fixed.nii.gz"), str(files / "j.nii.gz")])
+    assert "absent.nii.gz: no such file" in refusal("jacobian", [str(files / "absent.nii.gz"), str(files / "j.nii.gz")])
     content = (files / "moving.nii.gz").read_bytes()
     write_image(files / "flat.nii.gz", jnp.eye(24), Grid.of((24, 24)))
     for name, damaged in (
@@ -67,8 +67,8 @@ def test_an_invalid_file_ends_the_command_with_one_line(files):
         ("cut.nii", "damaged"),
         ("flat.nii.gz", "2-D"),
     ):
-        with pytest.raises(SystemExit, match=message):
-            main(["register", str(files / "fixed.nii.gz"), str(files / name), str(files / "out")])
+        arguments = [str(files / "fixed.nii.gz"), str(files / name), str(files / "out")]
+        assert message in refusal("register", arguments)
     assert not (files / "out").exists()
     assert not list(files.glob(".*"))
 
