@@ -53,7 +53,7 @@ def read_registration_config(
     """Read the config of a registration experiment from a TOML file; see :func:`deqjax.config.read_config`."""
     table = read_table(path, overrides)
     for phase in table.get("phase", []):
-        phase.setdefault("objective", {"type": "Unsupervised"})
+        phase["objective"] = {"type": "Unsupervised"} | phase.get("objective", {})
     return build(RegistrationConfig, table, str(path), REGISTRATION_CHOICES, trust)
 
 

@@ -14,7 +14,7 @@ from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.objectives import Denoising, Supervised
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "configs").rglob("*.toml"))
+SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.toml") if path.parent.name != "registration")
 PLAN = tomllib.loads((ROOT / "benchmarks/experiments.toml").read_text())
 
 TEXT = """

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from commands import refusal, succeed
 
+from deqjax.config import to_toml
 from deqjax.registration import ImageAttention, regularizers, similarities
 from deqjax.registration.learning import Unsupervised
-from deqjax.run import fit
-from deqjax.run.registration_experiment import read_registration_config, registration_experiment
+from deqjax.run import find_config, fit, shipped_configs
+from deqjax.run.registration_experiment import (
+    REGISTRATION_CHOICES,
+    read_registration_config,
+    registration_experiment,
+)
 
 TINY = """
 title = "tiny registration"
@@ -154,6 +159,13 @@ def test_the_config_has_the_names_of_registration(files):
     assert config.network == ImageAttention(width=4, radius=9.0, passes=1)
     assert config.phase[0].objective == Unsupervised(similarities.NCC(), regularizers.Bending())
     assert read_registration_config(files / "tiny.toml").phase[0].objective == Unsupervised()
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_configs() if name.startswith("registration/")])
+def test_shipped_configs_come_back_equal(name, tmp_path):
+    config = read_registration_config(find_config(name))
+    (tmp_path / "again.toml").write_text(to_toml(config, REGISTRATION_CHOICES))
+    assert read_registration_config(tmp_path / "again.toml") == config
 
 
 @pytest.mark.parametrize(
