@@ -26,6 +26,12 @@ def align_centres(fixed: jax.Array, moving: jax.Array, fixed_grid: Grid, moving_
     The mass of a voxel is its magnitude minus the smallest magnitude of the image. The map is in mm and suits as an
     ``init``.
 
+    Args:
+      fixed: the fixed image, (*fixed_grid.shape).
+      moving: the moving image, (*moving_grid.shape).
+      fixed_grid: the grid of the fixed image.
+      moving_grid: the grid of the moving image.
+
     Raises:
       ValueError: if the grids have different dimensions.
 
@@ -44,6 +50,12 @@ def align_axes(fixed: jax.Array, moving: jax.Array, fixed_grid: Grid, moving_gri
     The direction of an axis is ambiguous, so 2 rotations are possible in 2-D and 4 in 3-D; this is the smallest of
     them. `multi_start` tries all. The axes are meaningless for an image without a longest direction. The map suits as
     an ``init``.
+
+    Args:
+      fixed: the fixed image, (*fixed_grid.shape).
+      moving: the moving image, (*moving_grid.shape).
+      fixed_grid: the grid of the fixed image.
+      moving_grid: the grid of the moving image.
 
     Source: N. Alpert et al., "The principal axes transformation: a method for image registration", J. Nucl. Med.
     31:1717, 1990, equations 1 to 7.
@@ -192,5 +204,5 @@ def maps_about_centres(
     >>> maps_about_centres(-jnp.eye(2)[None], image, image, Grid.of((3, 3)), Grid.of((3, 3))).offset
     Array([[2., 2.]], dtype=float32)
     """
-    turned = jnp.matmul(matrices, centre_of_mass(fixed, fixed_grid), precision="highest")
-    return LinearMap(matrices, centre_of_mass(moving, moving_grid) - turned)
+    rotated = jnp.matmul(matrices, centre_of_mass(fixed, fixed_grid), precision="highest")
+    return LinearMap(matrices, centre_of_mass(moving, moving_grid) - rotated)

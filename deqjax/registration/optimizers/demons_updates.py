@@ -24,6 +24,9 @@ class Demons:
     Attributes:
       weight: see `deqjax.registration.symmetric_demons.demons`.
       solver: the solver of the fixed point.
+
+    >>> Demons(weight=0.2).weight
+    0.2
     """
 
     weight: float = 0.1

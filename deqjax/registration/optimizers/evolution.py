@@ -41,6 +41,9 @@ class Evolution:
     Source: T. Schaul, T. Glasmachers, J. Schmidhuber, "High dimensions and heavy tails for natural evolution
     strategies", GECCO 2011, algorithm 1; the utilities are those of D. Wierstra et al., J. Mach. Learn. Res. 15:949,
     2014.
+
+    >>> Evolution(spread=8.0)
+    Evolution(steps=60, population=32, spread=8.0, seed=0, window=20, tolerance=0.001)
     """
 
     steps: int = 60

@@ -37,6 +37,9 @@ class GaussNewton:
 
     Source: D. Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", SIAM J. Appl. Math.
     11:431, 1963.
+
+    >>> GaussNewton(steps=5, products=6)
+    GaussNewton(steps=5, products=6, damping=0.001, window=3, tolerance=0.001)
     """
 
     steps: int = 10

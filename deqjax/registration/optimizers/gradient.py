@@ -22,6 +22,9 @@ class Adam:
       tolerance: see `iterate_until_converged`.
 
     Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    >>> Adam(steps=80)
+    Adam(steps=80, learning_rate=0.2, window=20, tolerance=0.001)
     """
 
     steps: int = 150

@@ -23,6 +23,9 @@ class LBFGS:
 
     Source: D. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Math. Program.
     45:503, 1989, algorithm 2.1.
+
+    >>> LBFGS(steps=20)
+    LBFGS(steps=20, history=10, window=5, tolerance=0.001)
     """
 
     steps: int = 50

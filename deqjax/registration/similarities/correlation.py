@@ -1,4 +1,4 @@
-"""Normalised cross-correlation, over the whole mask and in a window around every voxel."""
+"""Normalised cross-correlation, over the mask and in a window around every voxel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
