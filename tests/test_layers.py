@@ -10,7 +10,7 @@ import deqjax
 
 ROOT = Path(deqjax.__file__).parent
 LAYERS = [
-    {"types", "pytree", "atomic_write", "nifti_files"},
+    {"types", "pytree", "scaling", "atomic_write", "nifti_files"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct"},
@@ -24,7 +24,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 BESIDE = {("losses", "metrics"), ("nifti_files", "atomic_write")}
 """Who may import a part of its own layer; nobody else does."""
 
-REGISTRATION = {"types", "pytree", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
+REGISTRATION = {"types", "pytree", "scaling", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration", "run"}, "orbax": {"training"}}
 LONGEST = 400
 
