@@ -1,12 +1,14 @@
-"""Train attention on 60 of 80 2-D brains and register the other 20: NCC, folds, seconds, and its equivariance.
+"""Train attention on 60 of 80 2-D brains and register the other 20: NCC, folds, seconds and equivariance.
 
     python benchmarks/registration_attention.py --data=path/to/oasis2d_000_079.npz [--steps=N] [--picture=OUT.png]
 
-No labels, no ground truth. Training images are aligned affinely to the first of them, test pairs to one another.
+It uses neither labels nor known displacements. The training images are aligned affinely to the first of them, and each
+test pair is aligned affinely first.
 """
 
 import argparse
 import time
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from deqjax.registration import (
     ImageAttention,
     register,
     register_by_attention,
-    regularisers,
+    regularizers,
     similarities,
     train_attention,
     transforms,
@@ -26,25 +28,25 @@ from deqjax.registration import (
 from deqjax.registration.measures import folded_fraction, volume_change
 
 ATTENTION = ImageAttention(passes=3)
-AFFINE = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
-FREE_FORM = {
+AFFINE: dict[str, Any] = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
+FREE_FORM: dict[str, Any] = {
     "transform": transforms.FreeForm(spacing=12.0),
     "similarity": similarities.NCC(),
-    "regulariser": regularisers.Bending(weight=0.1),
+    "regularizer": regularizers.Bending(weight=0.1),
 }
 TRAINED, APART = 60, 7
 
 
 def smooth_map(grid, random):
-    """A random smooth map, about 3 voxels from the identity: a flow, so that it has an inverse."""
+    """Make a random smooth map, about 3 voxels from the identity. It is a flow, so it has an inverse."""
     setting = transforms.Velocity(smoothing=12.0)
-    numbers = random.normal(0, 1, (*grid.shape, 2))
-    velocity = setting.map(jnp.asarray(numbers, float), grid).velocity
+    parameters = random.normal(0, 1, (*grid.shape, 2))
+    velocity = setting.map(jnp.asarray(parameters, float), grid).velocity
     return transforms.VelocityMap(3.0 * velocity / jnp.mean(jnp.linalg.norm(velocity, axis=-1)), grid)
 
 
 def equivariance(fixed, moving, attend, grid, random):
-    """Mean voxels over the brain: error of Xi' against W^-1 o Xi o U, that of Xi itself, and the sizes of W, U, Xi."""
+    """Return means over the brain in voxels: the distances of Xi' and Xi from W^-1 o Xi o U, the sizes of W, U, Xi."""
     W, U = smooth_map(grid, random), smooth_map(grid, random)
     xi = attend(fixed, moving)
     deformed = attend(warp(fixed, U, grid, grid), warp(moving, W, grid, grid))
@@ -94,39 +96,41 @@ def main(args):
         }
 
     ncc = lambda fixed, warped, mask: 1 - float(similarities.NCC()(fixed, warped, mask, grid))
-    rows, errors, random = {}, [], np.random.RandomState(0)
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    errors, random = [], np.random.RandomState(0)
     held_back = range(TRAINED, len(brains))
     pairs = [(f, TRAINED + (f - TRAINED + APART) % len(held_back)) for f in held_back]
-    methods(*(brains[k] for k in pairs[0]))  # compiles
+    methods(*(brains[k] for k in pairs[0]))  # This call compiles.
     for f, m in pairs:
         fixed, moving = jnp.asarray(brains[f]), jnp.asarray(brains[m])
         brain, panels = fixed > 0.05, {"fixed": fixed}
-        for name, (map, seconds) in methods(fixed, moving).items():
-            warped, volume = warp(moving, map, grid, grid), volume_change(map.displacement(grid), grid)
+        for name, (mapping, seconds) in methods(fixed, moving).items():
+            warped = warp(moving, mapping, grid, grid)
+            volume = volume_change(mapping.displacement(grid), grid)
             values = ncc(fixed, warped, jnp.ones(grid.shape)), ncc(fixed, warped, brain.astype(float))
             rows.setdefault(name, []).append((*values, float(folded_fraction(volume, brain)), seconds))
             panels[name] = warped
             if name == "affine":
-                on_grid = warped
+                aligned_moving = warped
         attend = lambda fixed, moving: register_by_attention(fixed, moving, ATTENTION, parameters)
-        errors.append(equivariance(fixed, on_grid, attend, grid, random))
+        errors.append(equivariance(fixed, aligned_moving, attend, grid, random))
         print(f"{f} {m}: NCC", *(f"{name} {values[-1][0]:.4f}" for name, values in rows.items()), sep="  ", flush=True)
         if args.picture and f == pairs[0][0]:
             draw(args.picture, panels)
     print(f"{len(pairs)} held-back pairs\n| | NCC | NCC in the brain | folded | s per pair |\n|---|---|---|---|---|")
-    for name, values in rows.items():
-        mean, spread = np.mean(values, axis=0), np.std(values, axis=0)
+    for name, row in rows.items():
+        mean, spread = np.mean(row, axis=0), np.std(row, axis=0)
         print(
             f"| {name} | {mean[0]:.4f} ± {spread[0]:.4f} | {mean[1]:.4f} ± {spread[1]:.4f} | "
             f"{100 * mean[2]:.2f} % | {mean[3]:.2f} |"
         )
     gain = np.array(rows["affine + attention"])[:, 0] - np.array(rows["affine"])[:, 0]
     print(
-        f"attention's gain over affine: {gain.mean():.4f} ± {gain.std():.4f}, {np.sum(gain > 0)} of {len(gain)} pairs"
+        f"gain of attention over affine: {gain.mean():.4f} ± {gain.std():.4f}, {np.sum(gain > 0)} of {len(gain)} pairs"
     )
-    error, still, *sizes = np.mean(errors, axis=0)
+    error, unchanged, *sizes = np.mean(errors, axis=0)
     print(
-        f"equivariance, voxels: Xi' is {error:.2f} from W^-1 o Xi o U, Xi itself would be {still:.2f} off; the coarse "
+        f"equivariance, voxels: Xi' is {error:.2f} from W^-1 o Xi o U, Xi is {unchanged:.2f} from it; the coarse "
         f"step is {2**ATTENTION.halvings}, |W| {sizes[0]:.2f}, |U| {sizes[1]:.2f}, |Xi| {sizes[2]:.2f}"
     )
     print(f"{time.process_time() - cpu:.0f} CPU s in all")
@@ -136,5 +140,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--picture", help="draw the first pair")
+    parser.add_argument("--picture", help="a file in which the first pair is drawn")
     main(parser.parse_args())

@@ -2,30 +2,35 @@
 
     python benchmarks/registration_cases.py path/to/registration_cases.py [case ...]
 
-The argument is the generator of the cases: a file with ``load_case(name)`` and ``evaluate(case, phi)``.
+The first argument is the generator of the cases: a file with ``load_case(name)`` and ``evaluate(case, phi)``.
 """
 
 import importlib.util
 import resource
 import sys
 import time
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from deqjax.registration import Grid, align_centres, optimisers, register, regularisers, similarities, transforms
+from deqjax.registration import Grid, align_centres, optimizers, register, regularizers, similarities, transforms
 
-AFFINE = {"transform": transforms.Affine(), "mask": None}
-AFFINE_3D = AFFINE | {"levels": (8.0, 4.0)}
-FREE_2D = {"transform": transforms.FreeForm(spacing=12.0), "regulariser": regularisers.Bending(weight=0.1), "order": 3}
-FREE_3D = {"transform": transforms.FreeForm(spacing=16.0), "regulariser": regularisers.Bending(weight=0.1)}
-DENSE = {"transform": transforms.Dense(smoothing=8.0), "optimiser": optimisers.GaussNewton(steps=5, products=6)}
-LOCAL = {
+Case = dict[str, Any]
+Stage = dict[str, Any]
+
+AFFINE: Stage = {"transform": transforms.Affine(), "mask": None}
+AFFINE_3D: Stage = AFFINE | {"levels": (8.0, 4.0)}
+FREE_3D: Stage = {"transform": transforms.FreeForm(spacing=16.0), "regularizer": regularizers.Bending(weight=0.1)}
+FREE_2D: Stage = FREE_3D | {"transform": transforms.FreeForm(spacing=12.0), "order": 3}
+DENSE: Stage = {"transform": transforms.Dense(smoothing=8.0), "optimizer": optimizers.GaussNewton(steps=5, products=6)}
+LOCAL: Stage = {
     "transform": transforms.FreeForm(spacing=16.0),
-    "regulariser": regularisers.Bending(weight=1.0),
+    "regularizer": regularizers.Bending(weight=1.0),
     "similarity": similarities.LocalNCC(width=6.0),
 }
-CASES = {
+CASES: dict[str, tuple[str, list[Stage]]] = {
     "affine2d": ("affine2d", [AFFINE]),
     "deform2d": ("deform2d", [FREE_2D]),
     "affine3d": ("affine3d", [AFFINE_3D]),
@@ -36,36 +41,44 @@ CASES = {
 }
 
 
-def run(case, stages):
-    """Register a case stage by stage, each stage's map the init of the next; affine maps use the whole head."""
-    fixed, moving, grid = case["fixed"], case["moving"], Grid.of(case["fixed"].shape, case["spacing"])
-    map = None if "mask" not in stages[0] else align_centres(fixed, moving, grid, grid)
-    for stage in stages:
-        given = {"mask": case["mask"], "init": map, "fixed_grid": grid, "moving_grid": grid} | stage
-        map = register(fixed, moving, **given).map
-    return jnp.moveaxis(grid.points() + map.displacement(grid), -1, 0)
-
-
-def measure(case, stages):
-    before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    phi = jax.block_until_ready(run(case, stages))
-    after = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after[1].ru_utime + after[1].ru_stime - before[1].ru_utime - before[1].ru_stime
-    return phi, after[0] - before[0], cpu
-
-
-def main(path, *names):
+def load_generator(path: str) -> ModuleType:
+    """Import the generator of the cases from a file."""
     spec = importlib.util.spec_from_file_location("cases", path)
+    assert spec is not None
+    assert spec.loader is not None
     cases = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(cases)
+    return cases
+
+
+def run(case: Case, stages: list[Stage]) -> jax.Array:
+    """Register a case in stages, each initialised by the map of the one before; affine stages use the entire head."""
+    fixed, moving, grid = case["fixed"], case["moving"], Grid.of(case["fixed"].shape, case["spacing"])
+    mapping: Any = None if "mask" not in stages[0] else align_centres(fixed, moving, grid, grid)
+    for stage in stages:
+        settings = {"mask": case["mask"], "init": mapping, "fixed_grid": grid, "moving_grid": grid} | stage
+        mapping = register(fixed, moving, **settings).map
+    return jnp.moveaxis(grid.points() + mapping.displacement(grid), -1, 0)
+
+
+def measured(call: Any, case: Case, stages: list[Stage]) -> tuple[Any, float, float]:
+    """Return the mapped points that ``call(case, stages)`` computes, its seconds and its CPU seconds."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    phi = jax.block_until_ready(call(case, stages))
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    return phi, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(path: str, *names: str) -> None:
+    cases = load_generator(path)
     print("case               before   after    95 %  folded   dice      s  CPU s compile s")
     for name in names or CASES:
-        case = cases.load_case(CASES[name][0])
+        case, stages = cases.load_case(CASES[name][0]), CASES[name][1]
         grid = Grid.of(case["fixed"].shape, case["spacing"])
         before = cases.evaluate(case, jnp.moveaxis(grid.points(), -1, 0))["tre_mean"]
-        first, with_compilation, _ = measure(case, CASES[name][1])
-        phi, seconds, cpu = measure(case, CASES[name][1])
-        assert bool(jnp.all(first == phi)), f"{name}: two runs gave different numbers"
+        first, with_compilation, _ = measured(run, case, stages)
+        phi, seconds, cpu = measured(run, case, stages)
+        assert bool(jnp.all(first == phi)), f"{name}: two runs gave different results"
         found = cases.evaluate(case, phi)
         print(
             f"{name:17} {before:7.3f} {found['tre_mean']:7.4f} {found['tre_p95']:7.3f} {found['fold_pct']:6.2f}% "

@@ -7,7 +7,7 @@ from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "EnergyScale",

@@ -29,6 +29,7 @@ from deqjax.types import Adjoint, Solver, State, Transpose
 
 __all__ = ["Implicit", "OneStep", "Phantom", "Unrolled", "backward_probe", "fixed_point"]
 
+
 @dataclass(frozen=True)
 class Implicit:
     """The exact gradient: solve ``w = v + (df/dx)^T w`` to a tolerance, separately for each image.
@@ -194,20 +195,20 @@ def backward_probe(batch: int) -> Stats:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _solve(f: Callable, solver: Solver, adjoint: Adjoint, x0: State, args: Any, probe: Stats) -> tuple[State, Stats]:
+def _solve(f: Callable, solver: Solver, _: Adjoint, x0: State, args: Any, __: Stats) -> tuple[State, Stats]:
     return solve(lambda x: f(x, args), x0, solver)
 
 
-def _forward(f: Callable, solver: Solver, adjoint: Adjoint, x0: State, args: Any, probe: Stats) -> tuple:
+def _forward(f: Callable, solver: Solver, _: Adjoint, x0: State, args: Any, probe: Stats) -> tuple:
     x, stats = solve(lambda x: f(x, args), x0, solver)
     return (x, stats), (x, args, probe)
 
 
-def _backward(f: Callable, solver: Solver, adjoint: Adjoint, saved: tuple, cotangents: tuple) -> tuple:
+def _backward(f: Callable, _: Solver, adjoint: Adjoint, saved: tuple, cotangents: tuple) -> tuple:
     x, args, probe = saved
-    v, _ = cotangents
+    v = cotangents[0]
     like_x = lambda x, args: jax.tree.map(lambda fx, leaf: fx.astype(leaf.dtype), f(x, args), x)
-    _, transpose = jax.vjp(like_x, x, args)
+    transpose = jax.vjp(like_x, x, args)[1]
     w, num_steps = adjoint.find(lambda w: transpose(w)[0], v)
     jacobian_w, args_bar = transpose(w)
     residual = relative_residual(real_view(w)[0], real_view(jax.tree.map(jnp.add, v, jacobian_w))[0])

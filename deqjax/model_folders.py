@@ -77,9 +77,7 @@ def find(name: str | Path) -> Path:
     return SHIPPED / name if isinstance(name, str) and name in models() else Path(name)
 
 
-def load(
-    name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False
-) -> tuple[Reconstructor, Params]:
+def load(name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> tuple[Reconstructor, Params]:
     """Read a model: one that comes with the package, by its name, or a model folder.
 
     Args:

@@ -210,7 +210,9 @@ def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
         image = jax.eval_shape(A.adjoint, kspace)
         measured = jax.eval_shape(A.forward, image)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{mismatch}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})") from error
+        raise ValueError(
+            f"{mismatch}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})"
+        ) from error
     if measured.shape != kspace.shape:
         raise ValueError(f"{mismatch}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
     if len(image.shape) - len(A.axes) not in (0, 1):
@@ -218,7 +220,9 @@ def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
     if isinstance(kspace, jax.core.Tracer):
         return
     if not bool(jnp.all(jnp.isfinite(kspace))):
-        raise ValueError(f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin before reconstructing")
+        raise ValueError(
+            f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin before reconstructing"
+        )
     mask = getattr(A, "mask", None)
     if mask is not None and not isinstance(mask, jax.core.Tracer) and not bool(jnp.any(mask)):
         raise ValueError(f"the mask of shape {mask.shape} samples nothing")

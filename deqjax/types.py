@@ -53,9 +53,9 @@ class ForwardModel(Protocol):
 class Net(Protocol):
     """A learned function from images to images whose parameters are passed in; a Flax linen module is one."""
 
-    def init(self, key: jax.Array, image: jax.Array) -> Params: ...
+    def init(self, key: jax.Array, image: jax.Array, /) -> Any: ...
 
-    def apply(self, params: Params, image: jax.Array) -> jax.Array: ...
+    def apply(self, params: Any, image: jax.Array, /) -> Any: ...
 
 
 @runtime_checkable
@@ -108,7 +108,7 @@ class IterationMap(Protocol):
         """Make the first state from ``args.zero_filled``."""
         ...
 
-    def __call__(self, state: State, args: MapArgs) -> State:
+    def __call__(self, state: State, args: MapArgs, /) -> State:
         """Compute f(x)."""
         ...
 

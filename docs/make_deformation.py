@@ -1,7 +1,7 @@
 """Draw a displacement field without the images: python docs/make_deformation.py DISPLACEMENT.nii.gz OUT.png
 
-Three middle slices of the log volume change, and where every eighth line of the fixed grid goes. No voxel of the images
-is in the picture, so that it can be shown where the images may not.
+The picture shows the middle slice in three directions: the logarithm of the volume change, and every eighth line of the
+fixed grid after the deformation. It contains no voxel of the images, so it can be shown where the images cannot.
 """
 
 import sys
@@ -9,16 +9,18 @@ import sys
 import numpy as np
 from matplotlib.figure import Figure
 
-from deqjax.registration import nifti
+from deqjax.registration import read_displacement
 from deqjax.registration.measures import volume_change
 
 LINES = 8
+"""Every so many lines of the grid are drawn."""
 
 
 def main(path: str, out: str) -> None:
-    map = nifti.read_displacement(path)
-    volume = np.log(np.maximum(volume_change(map.vectors, map.grid), 1e-3))
-    moved = np.asarray(map.grid.index(map.grid.points() + map.vectors))
+    displacement = read_displacement(path)
+    vectors, grid = displacement.vectors, displacement.grid
+    volume = np.log(np.maximum(volume_change(vectors, grid), 1e-3))
+    moved = np.asarray(grid.index(grid.points() + vectors))
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     for axes, normal, name in zip(figure.subplots(1, 3), range(3), ("sagittal", "coronal", "axial"), strict=True):
         middle = volume.shape[normal] // 2

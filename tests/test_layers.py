@@ -92,7 +92,9 @@ def test_no_part_imports_a_private_name_of_another() -> None:
 
 def test_no_function_or_class_has_the_name_of_a_module_beside_it() -> None:
     """``import deqjax.reconstruct as m`` gives the module: no package exports another object under its name."""
-    modules = [info.name for info in pkgutil.walk_packages([str(ROOT)], "deqjax.") if not info.name.endswith("__main__")]
+    modules = [
+        info.name for info in pkgutil.walk_packages([str(ROOT)], "deqjax.") if not info.name.endswith("__main__")
+    ]
     assert len(modules) > 100
     hidden = []
     for name in modules:

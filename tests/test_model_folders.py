@@ -1,7 +1,9 @@
 """Model folders: what is saved is loaded, whole or not at all; whatever cannot be loaded is named."""
 
 import pickle
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,8 +45,7 @@ def contents(folder):
 
 def test_a_model_that_is_saved_and_loaded_reconstructs_the_same(folder, params):
     recon, loaded = model_folders.load(folder)
-    assert jax.tree.structure(loaded) == jax.tree.structure(params)
-    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    chex.assert_trees_all_equal(loaded, params, strict=True)
     assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {jnp.float32.dtype}
     mask, kspace = measurement()
     A = dj.physics.MaskedFourier(mask)
@@ -137,7 +138,7 @@ def test_spoilt_parameters(folder):
 
 
 def test_pickles_are_refused(folder):
-    ran = []
+    ran: list[int] = []
 
     class Evil:
         def __reduce__(self):
@@ -145,7 +146,8 @@ def test_pickles_are_refused(folder):
 
     (folder / "params.npz").write_bytes(pickle.dumps(Evil()))
     assert "cannot be read as parameters" in refused(folder)
-    np.savez(folder / "params.npz", **{"map/net/conv_0/kernel": np.array([{"a": 1}], dtype=object)})
+    arrays: dict[str, Any] = {"map/net/conv_0/kernel": np.array([{"a": 1}], dtype=object)}
+    np.savez(folder / "params.npz", **arrays)
     assert "cannot be read as parameters" in refused(folder)
     np.save(folder / "other.npy", np.zeros(3))
     (folder / "other.npy").rename(folder / "params.npz")

@@ -75,7 +75,7 @@ class Phase:
       clip_norm: the largest global norm of the gradient.
     """
 
-    name: str = "train"
+    name: str
     objective: Objective = field(default_factory=Supervised)
     steps: int = 1000
     batch_size: int = 4
@@ -190,7 +190,7 @@ def from_version_0_1(table: dict[str, Any]) -> dict[str, Any]:
         pretrain["objective"] = {"noise": noise}
     if jacobian:
         train["objective"] = jacobian
-    phases = {phase.get("name"): phase for phase in table.get("phase", [])}
+    phases: dict[str, dict[str, Any]] = {phase.get("name", ""): phase for phase in table.get("phase", [])}
     if pretrain:
         default = {"name": "pretrain", "steps": 0, "objective": {"type": "Denoising"}}
         phases = {"pretrain": {}} | phases
@@ -207,7 +207,7 @@ def _merge(*tables: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for table in tables:
         for key, value in table.items():
-            old = merged.get(key)
+            old: Any = merged.get(key)
             both = (
                 isinstance(value, dict)
                 and isinstance(old, dict)

@@ -104,8 +104,8 @@ def measurement(
         return Measurement(MaskedFourier(mask), kspace, images)
     if center_fraction is None:
         raise ValueError(
-            f"k-space of shape {kspace.shape} has {kspace.shape[1]} coils, whose sensitivities are estimated from fully "
-            "sampled centre lines, and the mask has none: choose a mask with a center_fraction"
+            f"k-space of shape {kspace.shape} has {kspace.shape[1]} coils. Their sensitivities are estimated from "
+            "fully sampled centre lines, and the mask has none: choose a mask with a center_fraction"
         )
     smaps = low_resolution_smaps(kspace, center_fraction)
     return Measurement(Sense(smaps, mask), kspace, rss(images) * unit_phase(combine_coils(images, smaps)))

@@ -54,9 +54,8 @@ class Denoising:
         """
         recon, loss = problem.recon, problem.loss
         if not isinstance(recon.map, DenoiserMap):
-            raise ValueError(
-                f"Denoising trains the network of the map, and {type(recon.map).__name__} has none: leave out this phase"
-            )
+            name = type(recon.map).__name__
+            raise ValueError(f"Denoising trains the network of the map, and {name} has none: leave this phase out")
         net = recon.map.net
 
         def objective(

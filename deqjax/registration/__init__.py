@@ -1,20 +1,17 @@
-"""Registration: find the map that takes fixed points to moving points, in world millimetres."""
+"""Registration: find the map that takes points of the fixed image to points of the moving image, in world mm."""
 
-from deqjax.registration import measures, optimisers, regularisers, similarities, transforms
+from deqjax.registration import learning, measures, nets, optimizers, regularizers, similarities, transforms
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
-from deqjax.registration.coarse_to_fine import Registration
-from deqjax.registration.demons import demons
+from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
-from deqjax.registration.image_attention import ImageAttention, register_by_attention
-from deqjax.registration.moments import align_axes, align_centres
-from deqjax.registration.multi_start import multi_start
-from deqjax.registration.nifti import read_displacement, read_image, write_displacement, write_image
-from deqjax.registration.register import register
-from deqjax.registration.register_pairs import register_pairs
-from deqjax.registration.sample import sample
-from deqjax.registration.splat import splat
-from deqjax.registration.train_attention import train_attention
-from deqjax.registration.warp import warp, warp_labels
+from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
+from deqjax.registration.interpolation import interpolate
+from deqjax.registration.learning import Unsupervised
+from deqjax.registration.multiresolution import Registration
+from deqjax.registration.nets import ImageAttention, register_by_attention
+from deqjax.registration.registering import register, register_pairs
+from deqjax.registration.symmetric_demons import demons
+from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
     "AttentionRegistration",
@@ -22,22 +19,24 @@ __all__ = [
     "Grid",
     "ImageAttention",
     "Registration",
+    "Unsupervised",
     "align_axes",
     "align_centres",
     "demons",
+    "interpolate",
+    "learning",
     "measures",
     "multi_start",
-    "optimisers",
+    "nets",
+    "optimizers",
     "read_displacement",
     "read_image",
     "register",
     "register_by_attention",
     "register_pairs",
-    "regularisers",
-    "sample",
+    "regularizers",
     "similarities",
     "splat",
-    "train_attention",
     "transforms",
     "warp",
     "warp_labels",

@@ -1,4 +1,4 @@
-"""What one level minimises: ``similarity(fixed, moving o init o map) + regulariser(field)``."""
+"""The objective of one level: ``similarity(fixed, moving o init o map) + regularizer(field)``."""
 
 from collections.abc import Callable
 from dataclasses import field
@@ -9,16 +9,14 @@ import jax.numpy as jnp
 
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
-from deqjax.registration.regularisers import Regulariser
-from deqjax.registration.sample import Order, interpolate
-from deqjax.registration.similarities import Similarity
-from deqjax.registration.transforms import Map, Transform
+from deqjax.registration.interpolation import Order, interpolate_coefficients
+from deqjax.registration.types import LeastSquares, Map, Regularizer, Similarity, Transform
 
 STATIC: Any = {"static": True}
 
 
-class Quadratic(NamedTuple):
-    """The objective near a point: ``value + <gradient, p> + <p, product(p)> / 2``."""
+class QuadraticModel(NamedTuple):
+    """A quadratic model of the objective near a point: ``value + <gradient, p> + <p, product(p)> / 2``."""
 
     value: jax.Array
     gradient: jax.Array
@@ -27,13 +25,21 @@ class Quadratic(NamedTuple):
 
 @operand
 class Objective:
-    """One level's images and what is asked of them; ``value`` and ``quadratic`` take the transform's numbers.
+    """The images of one level and the settings; the methods take the parameters of the transform.
 
     Attributes:
-      fixed: (*fixed_grid.shape).
-      moving: (*moving_grid.shape), as `deqjax.registration.sample.coefficients` prepares it for ``order``.
-      mask: weights on the fixed grid.
-      init: applied after the transform; None for the identity.
+      fixed: the fixed image, (*fixed_grid.shape).
+      moving: the interpolation coefficients of the moving image for ``order``, (*moving_grid.shape); see
+        `deqjax.registration.interpolation.interpolation_coefficients`.
+      mask: weights on the fixed grid, (*fixed_grid.shape).
+      fixed_grid: the grid of the fixed image on this level.
+      moving_grid: the grid of the moving image on this level.
+      init: a map applied after that of the transform; None for the identity.
+      transform: the transform whose parameters are sought.
+      similarity: the measure of how much the images differ.
+      regularizer: a penalty of the field of the transform, or None.
+      scale: the voxel size of this level divided by that of the last level.
+      order: the interpolation order of the moving image.
     """
 
     fixed: jax.Array
@@ -44,51 +50,53 @@ class Objective:
     init: Map | None
     transform: Transform = field(metadata=STATIC)
     similarity: Similarity = field(metadata=STATIC)
-    regulariser: Regulariser | None = field(metadata=STATIC)
+    regularizer: Regularizer | None = field(metadata=STATIC)
     scale: int = field(metadata=STATIC)
     order: Order = field(metadata=STATIC)
 
     def displacement(self, parameters: jax.Array) -> jax.Array:
-        """The transform's displacement of every fixed voxel, (*shape, d), mm."""
+        """Return the displacement of every fixed voxel by the transform, (*shape, d), in mm."""
         return self.transform.displacement(parameters, self.fixed_grid, self.scale)
 
     def warped(self, displacement: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The moving image on the fixed grid, and the mask less what the moving image does not reach."""
+        """Return the moving image on the fixed grid, and the mask without the voxels outside the moving image."""
         points = self.fixed_grid.points() + displacement
         index = self.moving_grid.index(points if self.init is None else self.init.apply_points(points))
         last = jnp.asarray(self.moving_grid.shape) - 1
         inside = jnp.all((index > -0.5) & (index < last + 0.5), axis=-1)
-        return interpolate(self.moving, index, self.order), jax.lax.stop_gradient(self.mask * inside)
+        return interpolate_coefficients(self.moving, index, self.order), jax.lax.stop_gradient(self.mask * inside)
 
-    def roughness(self, parameters: jax.Array) -> jax.Array:
-        """The regulariser's value; 0 without one, or for a transform that has no field."""
-        seen = self.transform.field(parameters, self.fixed_grid, self.scale)
-        return jnp.zeros(()) if self.regulariser is None or seen is None else self.regulariser(*seen)
+    def penalty(self, parameters: jax.Array) -> jax.Array:
+        """Return the value of the regularizer; 0 if there is none, or if the transform has no field."""
+        penalised = self.transform.field(parameters, self.fixed_grid, self.scale)
+        return jnp.zeros(()) if self.regularizer is None or penalised is None else self.regularizer(*penalised)
 
     def value(self, parameters: jax.Array) -> jax.Array:
-        """What is minimised."""
+        """Return the objective: the similarity plus the penalty."""
         warped, mask = self.warped(self.displacement(parameters))
-        return self.similarity(self.fixed, warped, mask, self.fixed_grid) + self.roughness(parameters)
+        return self.similarity(self.fixed, warped, mask, self.fixed_grid) + self.penalty(parameters)
 
-    def quadratic(self, parameters: jax.Array) -> Quadratic:
-        """The Gauss-Newton model: the exact gradient, and ``B^T g c g^T B`` plus the regulariser's own curvature.
+    def quadratic(self, parameters: jax.Array) -> QuadraticModel:
+        """Return the Gauss-Newton model: the exact gradient, and ``B^T g c g^T B`` plus the Hessian of the penalty.
 
-        B takes numbers to displacements, g is the gradient of the warped image and c the similarity's curvature.
+        B takes parameters to displacements, g is the gradient of the warped image and c the curvature of the
+        similarity, which must be a `LeastSquares`.
 
         Source: J. Modersitzki, "FAIR: flexible algorithms for image registration", SIAM 2009, section 6.3.
         """
+        assert isinstance(self.similarity, LeastSquares)
         displacement, push = jax.linearize(self.displacement, parameters)
         pull = jax.linear_transpose(push, parameters)
         warped, slope_of, mask = jax.vjp(self.warped, displacement, has_aux=True)
         (slope,) = slope_of(jnp.ones_like(warped))
         similarity = lambda warped: self.similarity(self.fixed, warped, mask, self.fixed_grid)
         value, force = jax.value_and_grad(similarity)(warped)
-        curvature = self.similarity.curvature(self.fixed, warped, mask, self.fixed_grid)  # type: ignore[attr-defined]
-        rough, rough_gradient = jax.value_and_grad(self.roughness)(parameters)
-        _, rough_product = jax.linearize(jax.grad(self.roughness), parameters)
+        curvature = self.similarity.curvature(self.fixed, warped, mask, self.fixed_grid)
+        penalty, penalty_gradient = jax.value_and_grad(self.penalty)(parameters)
+        _, penalty_product = jax.linearize(jax.grad(self.penalty), parameters)
 
         def product(direction: jax.Array) -> jax.Array:
             along = jnp.sum(slope * push(direction), axis=-1, keepdims=True)
-            return pull(curvature[..., None] * slope * along)[0] + rough_product(direction)
+            return pull(curvature[..., None] * slope * along)[0] + penalty_product(direction)
 
-        return Quadratic(value + rough, pull(force[..., None] * slope)[0] + rough_gradient, product)
+        return QuadraticModel(value + penalty, pull(force[..., None] * slope)[0] + penalty_gradient, product)

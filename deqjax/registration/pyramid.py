@@ -1,4 +1,4 @@
-"""The levels of a registration: which voxel sizes, in mm, and the smoothed images that go with them."""
+"""The levels of a registration: their voxel sizes in mm, and the smoothed and subsampled images."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.registration.gaussian import smooth
 from deqjax.registration.grid import Grid
+from deqjax.registration.smoothing import smooth
 
 
 class Level(NamedTuple):
-    """One level: by how much each image shrinks along each axis, and how coarse the level is."""
+    """One level: the factor by which each image shrinks along each axis, and the scale relative to the last level."""
 
     fixed_factors: tuple[int, ...]
     moving_factors: tuple[int, ...]
@@ -20,14 +20,21 @@ class Level(NamedTuple):
 
 
 def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] | None) -> tuple[Level, ...]:
-    """Choose whole shrink factors for voxel sizes in mm, the coarsest first; axes that are coarser already stay.
+    """Choose integer shrink factors for voxel sizes in mm. An axis whose voxels are already as coarse does not shrink.
+
+    The affines must be known, so this does not run inside ``jit``.
 
     Args:
-      fixed_grid, moving_grid: with known affines: this runs outside ``jit``.
-      levels: voxel sizes, mm; None for 4, 2 and 1 times the finest voxel, less those that leave under 8 voxels.
+      fixed_grid: the grid of the fixed image.
+      moving_grid: the grid of the moving image.
+      levels: the voxel sizes in mm, from coarse to fine; None for 4, 2 and 1 times the finest voxel, without those
+        that leave fewer than 8 voxels.
+
+    Returns:
+      The levels, the coarsest first.
 
     Raises:
-      ValueError: no level, one that is not above zero, or an order that is not from coarse to fine.
+      ValueError: if there is no level, a voxel size is not above zero, or the order is not from coarse to fine.
 
     >>> grid = Grid.of((64, 64, 16), spacing=(1.0, 1.0, 4.0))
     >>> [level.fixed_factors for level in plan_levels(grid, grid, (4.0, 1.0))]
@@ -41,13 +48,21 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
         raise ValueError(f"levels {levels}: give voxel sizes above zero in mm, from coarse to fine")
     count = len(levels)
     return tuple(
-        Level(_factors(fixed_grid, size), _factors(moving_grid, size), 2 ** (count - 1 - k))
+        Level(_shrink_factors(fixed_grid, size), _shrink_factors(moving_grid, size), 2 ** (count - 1 - k))
         for k, size in enumerate(levels)
     )
 
 
 def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.Array, Grid]:
-    """Smooth away what the coarser grid cannot hold and keep every f-th voxel: ``sigma = sqrt(f^2 - 1) / 2`` voxels.
+    """Low-pass filter an image and keep every f-th voxel: ``sigma = sqrt(f^2 - 1) / 2`` voxels.
+
+    Args:
+      image: (*grid.shape).
+      grid: the grid of the image.
+      factors: f, one for each axis.
+
+    Returns:
+      The smaller image and its grid.
 
     >>> image, coarse = shrink(jnp.ones((5, 4)), Grid.of((5, 4)), (2, 2))
     >>> image.shape, coarse.spacing()
@@ -58,7 +73,7 @@ def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.
     return smoothed[tuple(slice(None, None, f) for f in factors)], grid.strided(factors)
 
 
-def _factors(grid: Grid, size: float) -> tuple[int, ...]:
+def _shrink_factors(grid: Grid, size: float) -> tuple[int, ...]:
     return tuple(
         max(1, min(round(size / float(s)), n)) for n, s in zip(grid.shape, np.asarray(grid.spacing()), strict=True)
     )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deqjax.config import Trust, read_config
+from deqjax.config import Trust, read_config, read_table
 from deqjax.run.experiment import Experiment, reconstruction_experiment
+from deqjax.run.registration_experiment import read_registration_config, registration_experiment
 
 PACKAGE = Path(__file__).parents[1] / "configs"
 """The configs in an installed package; in a clone they are ``configs`` at the top level."""
@@ -55,7 +56,7 @@ def run_folder(path: Path, out: str) -> Path:
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Make the experiment that a config file describes.
+    """Make the experiment that a config file describes: of a registration if it has ``[network]``.
 
     It is a file of the user, so its types may be classes of the user's own, ``module:Class``. Modules are looked for in
     the folder of the file and in the current folder.
@@ -64,4 +65,6 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
       ValueError: the config or the data is wrong; see :func:`deqjax.config.read_config`.
     """
     trust = Trust((str(path.resolve().parent), str(Path.cwd())))
+    if "network" in read_table(path, overrides):
+        return registration_experiment(read_registration_config(path, overrides, trust))
     return reconstruction_experiment(read_config(path, overrides, trust))

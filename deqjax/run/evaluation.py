@@ -4,11 +4,23 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, to_toml
 from deqjax.data import write_submission
 from deqjax.reconstruct import Reconstructor
-from deqjax.report import code, comparison, convergence, html_table, metrics_table, picture, write_csv, write_page
+from deqjax.report import (
+    Html,
+    code,
+    comparison,
+    convergence,
+    html_table,
+    metrics_table,
+    picture,
+    write_csv,
+    write_page,
+)
 from deqjax.run.volumes import Volume, evaluate_file
 from deqjax.types import Params
 
@@ -65,9 +77,9 @@ def write_results(folder: Path, volumes: Sequence[Volume], config: Config, rtol:
         if volume.target is None:
             write_submission(folder / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
     pictures = [draw(volume, folder) for volume in volumes[:PICTURES]]
-    residuals = {volume.name: volume.stats.residuals for volume in volumes[:PICTURES]}
+    residuals = {volume.name: np.asarray(volume.stats.residuals) for volume in volumes[:PICTURES]}
     convergence(folder / "convergence.png", residuals, rtol)
-    page = [
+    page: list[tuple[str, list[Html | str]]] = [
         ("Volumes", [html_table(rows), "Metrics of the magnitude of each volume, and their mean over the volumes."]),
         ("Pictures", [picture(path, path.stem) for path in pictures]),
         ("Convergence", [picture(folder / "convergence.png", "relative residual of each slice over evaluations of f")]),

@@ -1,7 +1,7 @@
 """An experiment: everything that training needs, made once from a config and never read from it again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from deqjax.nets import certify, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
 from deqjax.run.data_files import check_slices, training_files, validation_files
-from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
 from deqjax.types import ObjectiveFunction, Params
@@ -57,7 +57,7 @@ class Experiment:
       exported: turns the averaged parameters into those that are validated and saved.
       validate: computes the metrics of the validation; the first one is the score of a checkpoint, larger is better.
       card: writes the model card, from the command, the parameters and the metrics of the last validation.
-      evaluate: evaluates a model folder and writes the results to a folder.
+      evaluate: evaluates a model folder and writes the results to another; the command line goes on the page.
     """
 
     config: str
@@ -71,7 +71,7 @@ class Experiment:
     exported: Callable[[Params], Params]
     validate: Callable[[Params], dict[str, float]]
     card: Callable[[str, Params, dict[str, float]], str]
-    evaluate: Callable[[Path, Path], Any]
+    evaluate: Callable[[Path, Path, str], Any]
 
 
 def reconstruction_experiment(config: Config) -> Experiment:
@@ -97,9 +97,9 @@ def reconstruction_experiment(config: Config) -> Experiment:
     def exported(params: Params) -> Params:
         return params | {"map": certify(params["map"], bound)} if bound else params
 
-    def evaluate_model(folder: Path, out: Path) -> None:
+    def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)
-        evaluate(inference, params, config, validation_files(config), out, evaluate_command(folder, out))
+        evaluate(inference, params, config, validation_files(config), out, command)
 
     return Experiment(
         config=to_toml(config),
@@ -134,8 +134,8 @@ def starting_params(config: Config, recon: Reconstructor) -> Params:
     if not config.run.init_from:
         return fresh
     given = model_folders.load_config(config.run.init_from)
-    missing = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
-    return fresh | model_folders.load_params(config.run.init_from, replace(recon, **missing))
+    missing: dict[str, Any] = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
+    return fresh | model_folders.load_params(config.run.init_from, recon.replace(**missing))
 
 
 def reconstruction_card(config: Config, command: str, params: Params, metrics: dict[str, float]) -> str:
@@ -149,8 +149,8 @@ def reconstruction_card(config: Config, command: str, params: Params, metrics: d
 * Data: trained on {data}, validated on {config.data.val or "other simulated brains"}
 * Command: `{command}`, seed {config.seed}
 * Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}{largest}
-* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results for
-  every volume are in ../evaluation
+* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results
+  for every volume are in ../evaluation
 * Limits: trained at the acceleration, noise and anatomy of its config, which is the file config.toml in this folder.
   Read the Stats of every reconstruction.
 """

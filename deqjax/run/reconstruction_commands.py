@@ -13,6 +13,7 @@ from deqjax.masks import realised_acceleration
 from deqjax.run.configs import find_config, run_folder, shipped_configs
 from deqjax.run.data_files import validation_files
 from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.registration_experiment import evaluate_registration
 from deqjax.run.training_run import train
 from deqjax.types import Mask
 
@@ -128,13 +129,17 @@ def evaluate_model(args: argparse.Namespace) -> None:
     if str(model).endswith(".toml"):
         path = find_config(model)
         model = run_folder(path, read_table(path).get("out", "")) / "model"
+    folder = Path("runs") / model if model in model_folders.models() else Path(model).parent
+    out = args.out or folder / "evaluation"
+    command = evaluate_command(model, out, args.data, args.overrides, args.trust_code)
+    if "network" in read_table(model_folders.check_model_folder(model) / model_folders.CONFIG):
+        overrides = [*args.overrides, *([f"data.val={args.data}"] if args.data else [])]
+        evaluate_registration(model, overrides, out, command, trust_code=args.trust_code)
+        return
     recon, params = model_folders.load(model, args.overrides, trust_code=args.trust_code)
     trust = Trust((str(Path.cwd()),)) if args.trust_code else None
     config = model_folders.load_config(model, args.overrides, trust=trust)
-    folder = Path("runs") / model if model in model_folders.models() else Path(model).parent
-    out = args.out or folder / "evaluation"
     files = list_files(args.data) if args.data else validation_files(config)
-    command = evaluate_command(model, out, args.data, args.overrides, args.trust_code)
     evaluate(recon, params, config, files, out, command)
 
 

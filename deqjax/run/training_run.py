@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deqjax import model_folders
 from deqjax.run.configs import find_config, read_experiment, run_folder
+from deqjax.run.evaluation import evaluate_command
 from deqjax.run.fitting import fit
 from deqjax.run.folder import Run
 
@@ -30,5 +31,5 @@ def train(name: str | Path, overrides: Sequence[str], command: str) -> Run:
         model_folders.write_folder(run.model, experiment.config, fitted.params, card)
     run.draw_training_curve()
     if not run.evaluation.exists():
-        experiment.evaluate(run.model, run.evaluation)
+        experiment.evaluate(run.model, run.evaluation, evaluate_command(run.model, run.evaluation))
     return run

@@ -12,10 +12,10 @@ from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
+from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.physics import add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
-from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.types import Params
 
 Row = dict[str, str | int | float]

@@ -61,9 +61,9 @@ class Checkpoints:
         if stored != wanted:
             name = min(dict(stored.items() ^ wanted.items()))
             raise ValueError(
-                f"{self._manager.directory}: the checkpoint of step {self.latest} belongs to another architecture than the "
-                f"config: {name} has shape {stored.get(name, 'missing')}, the config makes {wanted.get(name, 'none')}; "
-                "resume with the config it was trained with, or choose another output folder"
+                f"{self._manager.directory}: the checkpoint of step {self.latest} belongs to another architecture than "
+                f"the config: {name} has shape {stored.get(name, 'missing')}, and the config makes "
+                f"{wanted.get(name, 'none')}; resume with the config of the run, or choose another output folder"
             )
         state = self._manager.restore(self.latest, args=ocp.args.StandardRestore(like))
         # Restored arrays are bound to one device; fresh ones go to wherever the step runs.

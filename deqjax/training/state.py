@@ -45,7 +45,7 @@ def create_state(
     >>> create_state({"w": jnp.ones(2)}, {}, optax.sgd(0.1), bounded=False).step
     Array(0, dtype=int32)
     """
-    trained = {"method": params, "loss": loss_params}
+    trained = _copy({"method": params, "loss": loss_params})
     spectral = init_spectral(params["map"]) if bounded else {}
     return TrainState(jnp.zeros((), jnp.int32), trained, _copy(params), optimizer.init(trained), spectral)
 
@@ -57,5 +57,5 @@ def restart(state: TrainState, optimizer: optax.GradientTransformation) -> Train
 
 
 def _copy(params: Params) -> Params:
-    """Copy every array, because a donated state may not hold one buffer twice."""
+    """Copy every array: a donated state may not share a buffer with the caller, or hold one twice."""
     return jax.tree.map(jnp.array, params)

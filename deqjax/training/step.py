@@ -140,7 +140,11 @@ def data_mesh(count: int) -> Mesh:
 def _sharded(local_step: Step, count: int) -> Step:
     replicated, divided = PartitionSpec(), PartitionSpec("data")
     mapped = jax.shard_map(
-        local_step, mesh=data_mesh(count), in_specs=(replicated, divided), out_specs=(replicated, replicated), check_vma=False
+        local_step,
+        mesh=data_mesh(count),
+        in_specs=(replicated, divided),
+        out_specs=(replicated, replicated),
+        check_vma=False,
     )
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

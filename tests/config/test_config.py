@@ -14,7 +14,7 @@ from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.objectives import Denoising, Supervised
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "configs").rglob("*.toml"))
+SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.toml") if path.parent.name != "registration")
 PLAN = tomllib.loads((ROOT / "benchmarks/experiments.toml").read_text())
 
 TEXT = """
@@ -304,7 +304,8 @@ def test_overrides_of_version_0_1_set_the_phases_of_these_names(file):
 
 def test_a_phase_is_left_out_with_false_and_two_need_two_names(file, tmp_path):
     assert read_config(file, ["--phase.train=false"]).phase == ()
-    assert "name of its own" in refused(written(tmp_path, TEXT + "[[phase]]\nsteps = 1\n"))
+    assert "'name'" in refused(written(tmp_path, TEXT + "[[phase]]\nsteps = 1\n"))
+    assert "name of its own" in refused(written(tmp_path, TEXT + "[[phase]]\nname = 'train'\nsteps = 1\n"))
 
 
 MODULE = """
@@ -349,8 +350,12 @@ def test_a_class_of_the_user_is_named_by_its_module(file, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["subprocess:Popen", "os:system", "pathlib:Path", "own_solvers_b:Mutable", "own_solvers_b:Nothing"]
-    + [
+    [
+        "subprocess:Popen",
+        "os:system",
+        "pathlib:Path",
+        "own_solvers_b:Mutable",
+        "own_solvers_b:Nothing",
         "own_solvers_b:function",
         "own_solvers_b:Missing",
         "no_such_module:X",
@@ -396,4 +401,4 @@ def test_configs_are_settings(file):
     assert isinstance(config, Config)
     assert hash(config) == hash(read_config(file))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.seed = 4
+        config.seed = 4  # type: ignore[misc]

@@ -7,8 +7,8 @@ import pytest
 
 import deqjax as dj
 from deqjax.data import Batch, phantom_volume
-from deqjax.physics import combine_coils, ifft2c, rss
 from deqjax.objectives import Acquisition
+from deqjax.physics import Sense, combine_coils, ifft2c, rss
 from deqjax.run.volumes import undersample
 
 SIZE = 64
@@ -40,8 +40,8 @@ def test_noise_has_its_level_and_its_lines(coils, level):
     sampled = np.broadcast_to(mask > 0, noise.shape)
     assert (noise[~sampled] == 0).all()
     assert (noise[sampled] != 0).all()
-    images = np.asarray(ifft2c(batch.kspace))
-    scale = scale_of(np.abs(images) if coils == 1 else np.asarray(rss(images)))
+    images = np.asarray(ifft2c(jnp.asarray(batch.kspace)))
+    scale = scale_of(np.abs(images) if coils == 1 else np.asarray(rss(jnp.asarray(images))))
     for image, there, unit in zip(noise, sampled, scale):
         drawn = image[there]
         assert np.sqrt(np.mean(np.abs(drawn) ** 2)) == pytest.approx(level * unit, rel=0.05)
@@ -52,12 +52,12 @@ def test_noise_has_its_level_and_its_lines(coils, level):
 def test_the_level_is_drawn_image_by_image_from_its_range():
     batch = batch_of(1)
     lines = batch.mask.sum((1, 2)) * SIZE
-    scale = scale_of(np.abs(ifft2c(batch.kspace)))
-    drawn = []
+    scale = scale_of(np.abs(ifft2c(jnp.asarray(batch.kspace))))
+    rows = []
     for seed in range(4):
         noise = Acquisition((0.1, 0.3), 0.125)(batch, keys_of(seed)).kspace - batch.mask * batch.kspace
-        drawn.append(np.sqrt((np.abs(noise) ** 2).sum((1, 2)) / lines) / scale)
-    drawn = np.stack(drawn)
+        rows.append(np.sqrt((np.abs(noise) ** 2).sum((1, 2)) / lines) / scale)
+    drawn = np.stack(rows)
     assert (drawn > 0.1 * 0.95).all()
     assert (drawn < 0.3 * 1.05).all()
     assert drawn.max() - drawn.min() > 0.08
@@ -85,10 +85,11 @@ def test_the_target_of_several_coils_is_the_root_sum_of_squares_in_the_phase_of_
     batch = batch_of(3)
     A, kspace, target = Acquisition((0.0, 0.0), 0.125)(batch, keys_of())
     assert target.shape == (3, SIZE, SIZE)
+    assert isinstance(A, Sense)
     assert A.smaps.shape == batch.kspace.shape
-    full = np.asarray(rss(ifft2c(batch.kspace)))
+    full = np.asarray(rss(ifft2c(jnp.asarray(batch.kspace))))
     np.testing.assert_allclose(np.abs(target), full, rtol=1e-4, atol=1e-6)
-    combined = combine_coils(ifft2c(batch.kspace), A.smaps)
+    combined = combine_coils(ifft2c(jnp.asarray(batch.kspace)), A.smaps)
     np.testing.assert_allclose(target * np.abs(combined), combined * full, atol=1e-5)
     gap = np.linalg.norm(A.forward(target) - kspace) / np.linalg.norm(kspace)
     assert gap < 0.1  # as far as maps of low resolution can say
@@ -113,8 +114,8 @@ def test_evaluation_measures_likewise(coils):
     noise = np.asarray(noisy - clean)
     sampled = np.broadcast_to(mask > 0, noise.shape)
     assert (noise[~sampled] == 0).all()
-    images = np.asarray(ifft2c(kspace))
-    scale = scale_of(np.abs(images) if coils == 1 else np.asarray(rss(images)))
+    images = np.asarray(ifft2c(jnp.asarray(kspace)))
+    scale = scale_of(np.abs(images) if coils == 1 else np.asarray(rss(jnp.asarray(images))))
     for image, there, unit in zip(noise, sampled, scale):
         assert np.sqrt(np.mean(np.abs(image[there]) ** 2)) == pytest.approx(0.2 * unit, rel=0.05)
     trained = Acquisition((0.0, 0.0), 0.125)(batch_of(coils), keys_of()).target

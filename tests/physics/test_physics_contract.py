@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from random_arrays import dot_product_error, random_complex, random_smaps
 
+import deqjax as dj
 from deqjax import physics
 from deqjax.physics import (
     Blur,
@@ -124,3 +125,10 @@ def test_gradients_are_finite_and_that_of_the_energy_is_the_normal_operator(row:
     of_model, of_image = jax.jit(jax.grad(energy, argnums=(0, 1)))(A, image)
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(of_model))
     np.testing.assert_allclose(of_image, 2 * jnp.conj(A.normal(image)), atol=1e-4)
+
+
+@pytest.mark.parametrize("A", [{"net": {}}, dj.solvers.Picard()], ids=lambda A: type(A).__name__)
+def test_the_reconstructor_rejects_objects_that_are_not_forward_models(A: Any) -> None:
+    recon = dj.Reconstructor(dj.maps.PrimalDual(dj.priors.TotalVariation()))
+    with pytest.raises(ValueError, match=f"A must be a forward model, not {type(A).__name__}"):
+        recon({}, A, jnp.ones(IMAGE, complex))

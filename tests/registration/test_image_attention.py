@@ -1,3 +1,5 @@
+"""Registration of images by attention, and its training."""
+
 from pathlib import Path
 
 import jax
@@ -9,38 +11,37 @@ from deqjax.registration import (
     Grid,
     ImageAttention,
     register_by_attention,
-    regularisers,
+    regularizers,
     similarities,
-    train_attention,
     transforms,
     warp,
 )
-from deqjax.registration.train_attention import attention_loss
+from deqjax.registration.learning import PairBatch, RegistrationProblem, Unsupervised, checked_images, pair_at
 
 BRAINS = Path(__file__).parents[3] / "shared/data/registration/oasis2d_000_079.npz"
-SMALL = ImageAttention(width=8, reach=9.0)
+SMALL = ImageAttention(width=8, radius=9.0)
 
 
 def spots(size, seed, count=30):
-    """Bright spots of several widths in the middle half of a square, black around."""
+    """Make bright spots of several widths in the middle half of a dark square."""
     random = np.random.RandomState(seed)
     points = Grid.of((size, size)).points()
-    places, widths = random.uniform(0.3, 0.7, (count, 2)) * size, random.uniform(2, 8, count)
-    return sum(jnp.exp(-jnp.sum((points - p) ** 2, -1) / w) for p, w in zip(places, widths))
+    centres, widths = random.uniform(0.3, 0.7, (count, 2)) * size, random.uniform(2, 8, count)
+    return sum(jnp.exp(-jnp.sum((points - p) ** 2, -1) / w) for p, w in zip(centres, widths))
 
 
 def start(attention, image, seed=0):
     return jax.jit(attention.init)(jax.random.key(seed), image, image, Grid.of(image.shape))
 
 
-def mean_error(map, truth, image):
-    """Mean distance of two maps where the image is bright, mm."""
+def mean_error(mapping, truth, image):
+    """Return the mean distance of two maps where the image is bright, in mm."""
     points = Grid.of(image.shape).points()[image > 0.1]
-    return float(jnp.mean(jnp.linalg.norm(map.apply_points(points) - truth.apply_points(points), axis=-1)))
+    return float(jnp.mean(jnp.linalg.norm(mapping.apply_points(points) - truth.apply_points(points), axis=-1)))
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_known_shift_is_found_by_features_that_learned_nothing(seed):
+def test_untrained_features_find_a_known_shift(seed):
     fixed = spots(64, seed)
     shift = transforms.LinearMap(jnp.eye(2), jnp.array([4.0, -3.0]))
     grid = Grid.of(fixed.shape)
@@ -64,82 +65,92 @@ def test_shifting_the_moving_image_by_a_coarse_step_adds_it_to_the_map():
     attention = ImageAttention(width=8, passes=1)
     image = spots(96, 0)
     parameters = start(attention, image)
-    # so sharp that attention sees one place alone
+    # So low a temperature that the attention selects one point.
     parameters["params"]["log_temperature"] = jnp.array(-9.0)
     found = register_by_attention(image, jnp.roll(image, 4, 0), attention, parameters)
     inner = found.displacement(Grid.of(image.shape))[40:56, 40:56]
     np.testing.assert_allclose(inner, jnp.broadcast_to(jnp.array([4.0, 0.0]), inner.shape), atol=0.05)
 
 
-def test_the_map_follows_grids_and_init():
+def test_the_map_depends_on_the_grids_and_init():
     image = spots(64, 0)
     grid = Grid.of(image.shape, spacing=2.0, origin=(5.0, -7.0))
     moved = Grid.of(image.shape, spacing=2.0, origin=(105.0, -7.0))
     init = transforms.LinearMap(jnp.eye(2), jnp.array([100.0, 0.0]))
-    attention = ImageAttention(width=8, reach=18.0, smoothing=8.0)
+    attention = ImageAttention(width=8, radius=18.0, smoothing=8.0)
     moving = jnp.roll(image, 3, 0)
     found = register_by_attention(
         image, moving, attention, start(attention, image), init, fixed_grid=grid, moving_grid=moved
     )
-    plain = register_by_attention(image, moving, ImageAttention(width=8, reach=9.0), start(attention, image))
+    plain = register_by_attention(image, moving, ImageAttention(width=8, radius=9.0), start(attention, image))
     expected = 2 * plain.displacement(Grid.of(image.shape)) + jnp.array([100.0, 0.0])
     np.testing.assert_allclose(found.displacement(grid), expected, atol=0.01)
 
 
-def test_gradients_are_finite_and_reach_every_parameter():
+def test_every_parameter_has_a_finite_gradient():
     images = jnp.stack([spots(32, 0), spots(32, 1)])
     grid = Grid.of((32, 32))
-    args = SMALL, images, images[::-1], grid, similarities.LocalNCC(width=3.0), regularisers.Diffusion()
-    slopes = jax.tree.leaves(jax.jit(jax.grad(lambda p: attention_loss(p, *args)))(start(SMALL, images[0])))
-    assert len(slopes) == 9
-    assert all(np.all(np.isfinite(slope)) and np.any(slope) for slope in slopes)
+    objective = Unsupervised(regularizer=regularizers.Diffusion()).bind(RegistrationProblem(SMALL, grid))
+    batch = PairBatch(images, images[::-1])
+    value = lambda parameters: objective({"network": parameters}, {}, batch, None, None)[0]
+    gradients = jax.tree.leaves(jax.jit(jax.grad(value))(start(SMALL, images[0])))
+    assert len(gradients) == 9
+    assert all(np.all(np.isfinite(gradient)) and np.any(gradient) for gradient in gradients)
 
 
-def test_training_lowers_the_loss_and_repeats_bit_by_bit():
-    images = jnp.stack([spots(32, 0), spots(32, 1)])
-    attention = ImageAttention(width=8, reach=9.0, passes=1)
-    train = lambda: train_attention(images, attention, steps=25, learning_rate=3e-3)
-    (parameters, losses), (again, _) = train(), train()
-    assert losses[-5:].mean() < losses[:5].mean() - 0.005
-    jax.tree.map(np.testing.assert_array_equal, parameters, again)
+def test_the_pairs_depend_on_the_seed_and_the_step_alone():
+    pairs = np.stack([pair_at(5, 3, seed=1, step=step) for step in range(200)])
+    assert pairs.shape == (200, 3, 2)
+    assert np.all(pairs[..., 0] != pairs[..., 1])
+    assert {tuple(pair) for pair in pairs.reshape(-1, 2).tolist()} == {
+        (i, j) for i in range(5) for j in range(5) if i != j
+    }
+    np.testing.assert_array_equal(pair_at(5, 3, seed=1, step=17), pairs[17])
+    assert not np.array_equal(pairs, np.stack([pair_at(5, 3, seed=2, step=step) for step in range(200)]))
+
+
+def test_checked_images_returns_the_images_and_their_grid():
+    images, grid = checked_images(jnp.stack([jnp.eye(5), 1 - jnp.eye(5)]), Grid.of((5, 5), spacing=2.0))
+    assert isinstance(images, np.ndarray)
+    np.testing.assert_array_equal(grid.spacing(), 2)
+    with pytest.raises(ValueError, match="image 0: an image of shape"):
+        checked_images(images, Grid.of((4, 5)))
 
 
 @pytest.mark.parametrize(
     ("fixed", "moving", "message"),
     [
         (np.ones((16, 16)), np.eye(16), "fixed: every voxel is 1.0"),
-        (np.eye(16), np.full((16, 16), np.nan), "moving: the image holds numbers that are not finite"),
+        (np.eye(16), np.full((16, 16), np.nan), "moving: the image contains values that are not finite"),
         (np.eye(16), np.eye(16) * 1j, "complex"),
         (np.eye(16), np.arange(64.0).reshape(4, 4, 4), "dimension|2-D"),
         (np.arange(16.0), np.arange(16.0), "2-D or 3-D"),
     ],
 )
-def test_images_that_cannot_be_registered_are_refused(fixed, moving, message):
+def test_images_that_cannot_be_registered_raise(fixed, moving, message):
     parameters = start(SMALL, jnp.eye(16))
     with pytest.raises(ValueError, match=message):
         register_by_attention(fixed, moving, SMALL, parameters)
 
 
 @pytest.mark.parametrize(
-    ("images", "given", "message"),
+    ("images", "message"),
     [
-        (np.eye(16), {}, "at least two images"),
-        (np.eye(16)[None], {}, "at least two images"),
-        (np.stack([np.eye(16)] * 2), {"steps": 0}, "0 steps"),
-        (np.stack([np.eye(16)] * 2), {"pairs": 0}, "0 pairs"),
-        (np.stack([np.eye(16)] * 2) * 1j, {}, "complex"),
-        (np.stack([np.eye(16), np.zeros((16, 16))]), {}, "image 1: every voxel is 0.0"),
+        (np.eye(16), "at least two images"),
+        (np.eye(16)[None], "at least two images"),
+        (np.stack([np.eye(16)] * 2) * 1j, "complex"),
+        (np.stack([np.eye(16), np.zeros((16, 16))]), "image 1: every voxel is 0.0"),
     ],
 )
-def test_images_that_cannot_be_trained_on_are_refused(images, given, message):
+def test_images_that_are_not_suited_to_training_raise(images, message):
     with pytest.raises(ValueError, match=message):
-        train_attention(images, **given)
+        checked_images(images)
 
 
-@pytest.mark.skipif(not BRAINS.exists(), reason="the 2-D brains are not here")
-def test_brains_grow_more_alike_before_any_training():
+@pytest.mark.skipif(not BRAINS.exists(), reason="the 2-D brains are not available")
+def test_untrained_features_reduce_the_difference_of_two_brains():
     fixed, moving = (jnp.asarray(brain) for brain in np.load(BRAINS)["images"][60:62])
     grid = Grid.of(fixed.shape)
     found = register_by_attention(fixed, moving, ImageAttention(width=8), start(ImageAttention(width=8), fixed))
-    unlike = lambda image: float(similarities.NCC()(fixed, image, jnp.ones(grid.shape), grid))
-    assert unlike(warp(moving, found, grid, grid)) < unlike(moving) - 0.02
+    difference = lambda image: float(similarities.NCC()(fixed, image, jnp.ones(grid.shape), grid))
+    assert difference(warp(moving, found, grid, grid)) < difference(moving) - 0.02

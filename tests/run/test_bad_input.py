@@ -5,12 +5,11 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-
-from deqjax import model_folders
-from deqjax.run.cli import main
 from commands import refusal
 
+from deqjax import model_folders
 from deqjax.data import phantom_volume, write_phantoms, write_volume
+from deqjax.run.cli import main
 
 
 @pytest.fixture(scope="module")

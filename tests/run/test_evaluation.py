@@ -207,6 +207,7 @@ def test_several_coils(model, tmp_path):
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     assert float(row["PSNR zero-filled"]) > 15
     volume = evaluated_file(model, path)
+    assert scan.target is not None
     np.testing.assert_array_equal(volume.target, scan.target)
     assert volume.image.shape == (2, SIZE, SIZE)
     gap = np.linalg.norm(volume.zero_filled - scan.target) / np.linalg.norm(scan.target)

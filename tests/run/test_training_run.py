@@ -119,6 +119,33 @@ def test_a_run_that_is_killed_in_both_phases_ends_with_the_same_numbers(run, fin
     assert (out / "evaluation" / "volumes.csv").read_text() == (finished / "evaluation" / "volumes.csv").read_text()
 
 
+INTERRUPTED = """
+import os, signal, sys
+from deqjax.run.cli import main
+from deqjax.report import TrainingLog
+number = getattr(signal, sys.argv.pop(1))
+record = TrainingLog.record
+def record_and_interrupt(self, step, **metrics):
+    record(self, step, **metrics)
+    if step == 3:
+        os.kill(os.getpid(), number)
+TrainingLog.record = record_and_interrupt
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_saves_its_step_and_says_how_to_go_on(run, experiment, tmp_path, number):
+    """The signal comes after step 3, where no checkpoint is due."""
+    out = tmp_path / "run"
+    done = run("-c", INTERRUPTED, number, *experiment(out, "--run.checkpoint_every=100"), code=130)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("interrupted; to go on, run again: deqjax train")
+    assert checkpoints_of(out) in ([3], [4])
+    assert len(rows_of(out)) == max(checkpoints_of(out))
+    assert not (out / "model").exists()
+
+
 def test_a_finished_run_is_said_to_be_finished_and_left_alone(finished, experiment, tmp_path, contents, capsys):
     out = tmp_path / "run"
     shutil.copytree(finished, out)

@@ -1,18 +1,19 @@
-"""How unlike two images are, all to be minimised: settings called with fixed, warped, mask and grid.
+"""Measures of how much two images differ, all to be minimised: settings called with fixed, warped, mask and grid.
 
-Those with a ``curvature`` are nearly sums of squares, which Gauss-Newton needs; the others go to L-BFGS.
+Those with a ``curvature`` (`LeastSquares`) are nearly sums of squares, which Gauss-Newton needs; L-BFGS minimises the
+others.
 """
 
-from deqjax.registration.similarities.joint_histogram import entropy, joint_histogram
-from deqjax.registration.similarities.local_ncc import LocalNCC
-from deqjax.registration.similarities.mind import MIND
-from deqjax.registration.similarities.mse import MSE
-from deqjax.registration.similarities.mutual_information import MutualInformation, NormalisedMutualInformation
-from deqjax.registration.similarities.ncc import NCC
-from deqjax.registration.similarities.ngf import NGF
-from deqjax.registration.similarities.perpendicular import Perpendicular
-from deqjax.registration.similarities.perpendicular_field import PerpendicularField
-from deqjax.registration.similarities.similarity import LeastSquares, Similarity
+from deqjax.registration.similarities.correlation import NCC, LocalNCC
+from deqjax.registration.similarities.information import (
+    MutualInformation,
+    NormalisedMutualInformation,
+    entropy,
+    joint_histogram,
+)
+from deqjax.registration.similarities.squared_differences import MSE, Perpendicular, PerpendicularField
+from deqjax.registration.similarities.structure import MIND, NGF
+from deqjax.registration.types import LeastSquares, Similarity
 
 __all__ = [
     "MIND",

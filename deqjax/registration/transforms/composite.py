@@ -1,16 +1,19 @@
-"""One map after another."""
+"""Composition of maps."""
 
 import jax
 import jax.numpy as jnp
 
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
-from deqjax.registration.transforms.map import Map
+from deqjax.registration.types import Map
 
 
 @operand
 class Composite:
-    """``y = maps[-1](... maps[0](x))``: the first map acts first, on points of the fixed image.
+    """``y = maps[-1](... maps[0](x))``: the first map is applied first, to points of the fixed image.
+
+    Attributes:
+      maps: the maps, in the order in which they are applied.
 
     >>> from deqjax.registration.transforms import LinearMap
     >>> double, shift = LinearMap(2 * jnp.eye(2), jnp.zeros(2)), LinearMap(jnp.eye(2), jnp.ones(2))
@@ -22,8 +25,8 @@ class Composite:
     maps: tuple[Map, ...]
 
     def apply_points(self, points: jax.Array) -> jax.Array:
-        for map in self.maps:
-            points = map.apply_points(points)
+        for mapping in self.maps:
+            points = mapping.apply_points(points)
         return points
 
     def displacement(self, grid: Grid) -> jax.Array:
@@ -31,10 +34,10 @@ class Composite:
         return self.apply_points(points) - points
 
     def inverse(self) -> "Composite":
-        return Composite(tuple(map.inverse() for map in reversed(self.maps)))
+        return Composite(tuple(mapping.inverse() for mapping in reversed(self.maps)))
 
     def jacobian_determinant(self, points: jax.Array) -> jax.Array:
         product = jnp.ones(points.shape[:-1], points.dtype)
-        for map in self.maps:
-            product, points = product * map.jacobian_determinant(points), map.apply_points(points)
+        for mapping in self.maps:
+            product, points = product * mapping.jacobian_determinant(points), mapping.apply_points(points)
         return product

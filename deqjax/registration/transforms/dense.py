@@ -1,24 +1,58 @@
-"""One vector a voxel."""
+"""Dense displacement fields: one vector for each voxel."""
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from deqjax.registration.gaussian import smooth
+from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
-from deqjax.registration.sample import sample
-from deqjax.registration.transforms.displacement_map import DisplacementMap
+from deqjax.registration.interpolation import interpolate
+from deqjax.registration.smoothing import smooth
+from deqjax.registration.transforms.inverse import InverseMap
+from deqjax.registration.transforms.jacobians import central_differences, determinant
+
+
+@operand
+class DisplacementMap:
+    """``y = x + u(x)``, with u linear between the voxel centres of its grid and constant beyond the outermost ones.
+
+    Attributes:
+      vectors: u, (*grid.shape, d), in mm along the world axes.
+      grid: the grid of the vectors.
+
+    >>> grid = Grid.of((3, 3), spacing=2.0)
+    >>> stretch = DisplacementMap(0.5 * grid.points(), grid)
+    >>> stretch.apply_points(jnp.array([1.0, 3.0])), stretch.jacobian_determinant(jnp.array([2.0, 2.0]))
+    (Array([1.5, 4.5], dtype=float32), Array(2.25, dtype=float32))
+    """
+
+    vectors: jax.Array
+    grid: Grid
+
+    def apply_points(self, points: jax.Array) -> jax.Array:
+        return points + interpolate(self.vectors, self.grid.index(points))
+
+    def displacement(self, grid: Grid) -> jax.Array:
+        return interpolate(self.vectors, self.grid.index(grid.points()))
+
+    def inverse(self) -> InverseMap:
+        return InverseMap(self)
+
+    def jacobian_determinant(self, points: jax.Array) -> jax.Array:
+        """Return the determinant of central differences on the grid, interpolated linearly."""
+        slopes = interpolate(central_differences(self.vectors, self.grid), self.grid.index(points))
+        return determinant(jnp.eye(self.grid.ndim, dtype=slopes.dtype) + slopes)
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A displacement at every voxel, ``u = G p``: the free numbers p, (*shape, d), mm, smoothed by a Gaussian G.
+    """A displacement at every voxel, ``u = G p``: the parameters p, (*shape, d), in mm, smoothed by a Gaussian G.
 
-    The gradient with respect to p is then the smoothed force of the demons, so smoothing regularises by itself.
+    The gradient with respect to p is the smoothed force of the demons algorithm, so the smoothing alone regularises.
 
     Attributes:
-      smoothing: standard deviation of G, mm; 0 for none.
+      smoothing: the standard deviation of G, in mm; 0 for no smoothing.
 
     Source: J.-P. Thirion, "Image matching as a diffusion process: an analogy with Maxwell's demons", Med. Image Anal.
     2:243, 1998, for the smoothed force.
@@ -39,18 +73,22 @@ class Dense:
         return smooth(parameters, self.smoothing / grid.spacing())
 
     def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
-        return resize(parameters, finer)
+        return upsample(parameters, finer)
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> tuple[jax.Array, Grid]:
         return self.displacement(parameters, grid, scale), grid
 
 
-def resize(field: jax.Array, finer: jax.Array) -> jax.Array:
-    """Interpolate a field of one level at the voxels of the next, which begins at the same first voxel.
+def upsample(field: jax.Array, finer: jax.Array) -> jax.Array:
+    """Interpolate a field of one level at the voxels of the next level, which has the same first voxel.
 
-    >>> resize(jnp.array([[[0.0], [2.0]]]), jnp.zeros((1, 3, 1)))[0, :, 0]
+    Args:
+      field: (*shape, d).
+      finer: an array of the shape of the result.
+
+    >>> upsample(jnp.array([[[0.0], [2.0]]]), jnp.zeros((1, 3, 1)))[0, :, 0]
     Array([0., 1., 2.], dtype=float32)
     """
     steps = [jnp.arange(m) / max(round(m / n), 1) for n, m in zip(field.shape[:-1], finer.shape[:-1], strict=True)]
     index = jnp.stack(jnp.meshgrid(*steps, indexing="ij"), axis=-1)
-    return sample(field, index)
+    return interpolate(field, index)

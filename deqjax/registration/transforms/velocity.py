@@ -1,4 +1,4 @@
-"""The flow of a velocity that does not change in time."""
+"""Diffeomorphic maps: the flow of a stationary velocity field."""
 
 from dataclasses import dataclass, field
 
@@ -6,22 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.pytree import operand
-from deqjax.registration.gaussian import smooth
 from deqjax.registration.grid import Grid
-from deqjax.registration.transforms.dense import resize
-from deqjax.registration.transforms.displacement_map import DisplacementMap
+from deqjax.registration.smoothing import smooth
+from deqjax.registration.transforms.dense import DisplacementMap, upsample
 
 
 @operand
 class VelocityMap:
-    """``y = exp(v)(x)``: where x arrives after a unit of time in the velocity v; never folds, up to the voxel size.
+    """``y = exp(v)(x)``: the point that x reaches after a unit of time in the velocity v.
 
-    Scaling and squaring: ``u = v / 2^steps``, then ``u(x) <- u(x) + u(x + u(x))``, steps times.
+    At the resolution of the voxels the map never folds. It is computed by scaling and squaring: ``u = v / 2^steps``,
+    then ``u(x) <- u(x) + u(x + u(x))``, steps times.
 
     Attributes:
-      velocity: v, (*grid.shape, d), mm per unit of time.
-      grid: where it is given.
-      steps: squarings.
+      velocity: v, (*grid.shape, d), in mm per unit of time.
+      grid: the grid of the velocity.
+      steps: the number of squarings.
 
     Source: V. Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006, algorithm 2.
 
@@ -35,7 +35,7 @@ class VelocityMap:
     steps: int = field(default=7, metadata={"static": True})
 
     def exponential(self) -> DisplacementMap:
-        """The same map, voxel by voxel."""
+        """Return the same map as a displacement at every voxel."""
         points = self.grid.points()
         square = lambda _, u: u + DisplacementMap(u, self.grid).apply_points(points + u) - points - u
         vectors = self.velocity / 2**self.steps
@@ -56,11 +56,11 @@ class VelocityMap:
 
 @dataclass(frozen=True)
 class Velocity:
-    """A stationary velocity at every voxel, ``v = G p``: free numbers p, (*shape, d), mm, smoothed by a Gaussian G.
+    """A stationary velocity at every voxel, ``v = G p``: the parameters p, (*shape, d), in mm, smoothed by a Gaussian.
 
     Attributes:
-      smoothing: standard deviation of G, mm.
-      steps: squarings of the exponential.
+      smoothing: the standard deviation of the Gaussian G, in mm.
+      steps: the number of squarings of the exponential.
 
     >>> Velocity().init(Grid.of((9, 10))).shape
     (9, 10, 2)
@@ -79,7 +79,7 @@ class Velocity:
         return self.map(parameters, grid, scale).exponential().vectors
 
     def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
-        return resize(parameters, finer)
+        return upsample(parameters, finer)
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> tuple[jax.Array, Grid]:
         return smooth(parameters, self.smoothing / grid.spacing()), grid
