@@ -14,8 +14,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 quickstart: setup
-	$(BIN)/python train.py configs/quickstart.toml
-	@echo "trained and evaluated; the page is runs/quickstart/evaluation/index.html"
+	$(BIN)/deqjax train quickstart
 
 # Most tests compile more than they compute: here XLA compiles quickly, in test-all as it does for users.
 test: setup lint

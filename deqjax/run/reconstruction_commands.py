@@ -8,7 +8,7 @@ import numpy as np
 from deqjax import masks, model_folders
 from deqjax.atomic_write import atomic_file
 from deqjax.config import Trust, build, override, read_table
-from deqjax.data import describe, list_files, open_scan
+from deqjax.data import Scan, describe, list_files, open_scan
 from deqjax.masks import realised_acceleration
 from deqjax.run.configs import find_config, run_folder, shipped_configs
 from deqjax.run.data_files import validation_files
@@ -66,9 +66,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         commands,
         "info",
         show_files,
-        "show what files hold",
+        "show what files hold, and what would be done with them",
         """
-        Print one line for each file: its format, its size, its coils and how it is sampled.
+        Print what each file holds: its format, its size, its coils and how it is sampled. Then print what an evaluation
+        would do with it.
 
         example:
           deqjax info meas.h5
@@ -144,10 +145,34 @@ def evaluate_model(args: argparse.Namespace) -> None:
 
 
 def show_files(args: argparse.Namespace) -> None:
-    """Print what files hold."""
+    """Print what files hold, and what would be done with them."""
     for pattern in args.files:
         for file in list_files(pattern):
-            print(describe(open_scan(file)))
+            scan = open_scan(file)
+            print(describe(scan), *(f"  {line}" for line in plan_of(scan)), sep="\n")
+
+
+def plan_of(scan: Scan) -> list[str]:
+    """Describe what an evaluation does with a scan, one line for each step.
+
+    >>> plan_of(Scan(np.zeros((3, 8, 6), np.complex64), mask=np.array([[1, 0, 1, 0, 0, 1]])))
+    ['It is undersampled, acceleration 2.00: it is reconstructed with its own mask, and no metrics are computed.']
+    """
+    lines = []
+    if scan.mask is None:
+        lines.append("It is fully sampled: the mask of the model's config undersamples it, and metrics are computed.")
+    else:
+        acceleration = f"acceleration {realised_acceleration(scan.mask):.2f}"
+        lines.append(
+            f"It is undersampled, {acceleration}: it is reconstructed with its own mask, and no metrics are computed."
+        )
+    if scan.kspace.ndim == 4:
+        lines.append("The coil sensitivities are estimated from the fully sampled centre lines.")
+    if scan.crop is not None:
+        lines.append(f"The images are cropped to {scan.crop[0]} x {scan.crop[1]}.")
+    if scan.target is not None:
+        lines.append("The target of the file is the reference of the metrics.")
+    return lines
 
 
 def list_models(_: argparse.Namespace) -> None:

@@ -99,8 +99,9 @@ def test_info_describes_files(tmp_path, capsys):
     write_phantoms(tmp_path, 2, (3, 16, 16), coils=2)
     succeed("info", [str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert all("3 slices, 2 coils, 16 x 16" in line for line in lines)
+    assert sum("3 slices, 2 coils, 16 x 16" in line for line in lines) == 2
+    assert sum("It is fully sampled" in line for line in lines) == 2
+    assert sum("coil sensitivities are estimated" in line for line in lines) == 2
 
 
 def test_configs_are_found_by_name(tmp_path, capsys):
