@@ -121,11 +121,7 @@ def read_params(path: Path, shapes: Params) -> Params:
     Raises:
       ValueError: the file is missing or cannot be read, or the parameters have other names or shapes.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-    except (*ARCHIVE_ERRORS, TypeError) as error:
-        raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
+    stored = _stored_arrays(path)
     expected = {name: leaf.shape for name, leaf in _flatten(shapes).items()}
     found = {name: array.shape for name, array in stored.items()}
     if expected != found:
@@ -135,6 +131,29 @@ def read_params(path: Path, shapes: Params) -> Params:
             f"{found.get(first, 'missing')}, the config makes {expected.get(first, 'none')}"
         )
     return jax.tree_util.tree_map_with_path(lambda key, _: jnp.asarray(stored[_name(key)]), shapes)
+
+
+def parts_of(name: str | Path) -> set[str]:
+    """Return the parts of a method of which a model has parameters: ``"map"``, ``"smaps"``, ``"start"``, ``"finish"``.
+
+    Raises:
+      ValueError: the model is missing or cannot be read.
+
+    >>> sorted(parts_of("brain-small"))
+    ['finish', 'map', 'start']
+    """
+    return {stored.partition("/")[0] for stored in _stored_arrays(check_model_folder(name) / PARAMS)}
+
+
+def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+    except (*ARCHIVE_ERRORS, TypeError) as error:
+        raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
+    parts = ("map", "smaps", "start", "finish", "network")
+    # Version 0.1 has the parameters of the map beside the other parts.
+    return {name if name.startswith(tuple(f"{p}/" for p in parts)) else f"map/{name}": stored[name] for name in stored}
 
 
 def check_model_folder(name: str | Path) -> Path:

@@ -187,3 +187,12 @@ def test_parameters_for_another_method_are_refused(folder):
     other = dj.Reconstructor(dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=6), learn_penalty=True))
     with pytest.raises(ValueError, match=r"params\.npz: .*another architecture.*net/conv_"):
         model_folders.load_params(folder, other)
+
+
+def test_the_parameters_of_version_0_1_are_read(folder, params):
+    """They had the parameters of the map at the top, and those of the other parts under their names."""
+    with np.load(folder / "params.npz") as file:
+        arrays: dict[str, Any] = {name.removeprefix("map/"): file[name] for name in file.files}
+    assert "log_penalty" in arrays
+    np.savez(folder / "params.npz", **arrays)
+    chex.assert_trees_all_equal(model_folders.load(folder)[1], params)

@@ -273,11 +273,23 @@ class _Builder:
             close = difflib.get_close_matches(key, hints)
             hint = f"; did you mean {prefix}{close[0]}?" if close else f"; {cls.__name__} has {sorted(hints)}"
             raise ValueError(f"{self.file}: unknown key {prefix}{key}{hint}")
+        table = {key: _with_default_type(cls, key, value) for key, value in table.items()}
         values = {key: self.build(hints[key], value, f"{prefix}{key}") for key, value in table.items()}
         try:
             return cls(**values)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.file}: {where or 'the top level'}: {error}") from error
+
+
+def _with_default_type(cls: type, key: str, value: Any) -> Any:
+    """Add the type of a field's default to a table that has none, so that ``--solver.rtol=1e-3`` needs no type."""
+    entry = next(entry for entry in dataclasses.fields(cls) if entry.name == key)
+    default = entry.default_factory() if callable(entry.default_factory) else entry.default
+    chosen = dataclasses.is_dataclass(default) and not isinstance(default, type)
+    exported = chosen and any(getattr(module, type(default).__name__, None) for module in CHOICES.values())
+    if isinstance(value, dict) and "type" not in value and exported:
+        return {"type": type(default).__name__} | value
+    return value
 
 
 def _members(protocol: Any) -> frozenset[str]:

@@ -133,8 +133,8 @@ def starting_params(config: Config, recon: Reconstructor) -> Params:
     fresh = recon.init(jax.random.key(config.seed))
     if not config.run.init_from:
         return fresh
-    given = model_folders.load_config(config.run.init_from)
-    missing: dict[str, Any] = {part: None for part in ("smaps", "start", "finish") if getattr(given, part) is None}
+    given = model_folders.parts_of(config.run.init_from)
+    missing: dict[str, Any] = {part: None for part in {"smaps", "start", "finish"} - given}
     return fresh | model_folders.load_params(config.run.init_from, recon.replace(**missing))
 
 

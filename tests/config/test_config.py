@@ -188,6 +188,14 @@ def test_an_override_of_the_type_keeps_what_both_types_have(file, order):
     assert read_config(file, ["inference.type=Broyden"]).inference == solvers.Broyden()
 
 
+def test_a_table_without_a_type_has_that_of_the_default(tmp_path):
+    text = 'title = "x"\n[map]\ntype = "HalfQuadratic"\n[map.net]\ntype = "DnCNN"\n'
+    config = read_config(written(tmp_path, text), ["solver.rtol=1e-2", "adjoint.solver.max_steps=3"])
+    assert config.solver == solvers.Anderson(rtol=1e-2)
+    assert config.adjoint == implicit.Implicit(solver=solvers.Anderson(max_steps=3))
+    assert "map needs type" in refused(written(tmp_path, 'title = "x"\n[map]\npenalty = 1\n'))
+
+
 def test_false_leaves_out_what_may_be_left_out_and_nothing_else(file):
     given = ["start.type=UNet", "inference.type=Picard", "finish.type=HalfQuadratic"]
     given += ["finish.net.type=UNet", "finish.penalty=0.3"]
