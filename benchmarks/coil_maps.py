@@ -21,8 +21,8 @@ import deqjax as dj
 def roughness(smaps: jax.Array, signal: jax.Array) -> float:
     """Measure the roughness of maps (coil, y, x) over the pairs of neighbours that both have signal (y, x)."""
     energy = pairs = jnp.zeros(())
-    for maps, there in ((smaps, signal), (smaps.swapaxes(-1, -2), signal.T)):
-        both = there[:, 1:] & there[:, :-1]
+    for maps, inside in ((smaps, signal), (smaps.swapaxes(-1, -2), signal.T)):
+        both = inside[:, 1:] & inside[:, :-1]
         step = jnp.sum(jnp.abs(jnp.diff(maps)) ** 2, axis=0)
         energy, pairs = energy + jnp.sum(both * step), pairs + jnp.sum(both)
     return float(jnp.sqrt(energy / pairs))

@@ -38,7 +38,8 @@ def make_problem(size: int, layers: int, features: int) -> Problem:
 def contracting(params: Params, layers: int) -> Params:
     """Change random weights so that the equilibrium exists: ``N(x) = -0.3 x`` plus a small term.
 
-    Four channels carry the positive and negative parts of the image through every layer.
+    The result of 20 steps is then meaningful. Four channels carry the positive and negative parts of the image through
+    every layer.
     """
     centre = (1, 1, slice(0, 4), slice(0, 4))
     net = {}
