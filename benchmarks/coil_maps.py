@@ -1,16 +1,17 @@
 """One reconstruction with coil maps from several sources: python benchmarks/coil_maps.py MODEL FILE.h5 [--slice N]
 
-The net and the solver of MODEL reconstruct the slice with low-resolution maps, with ESPIRiT's, and with those that the
-model learned to make of the first (configs/learned_maps.toml), if it did; all from the same calibration lines. PSNR and
-SSIM are against the root sum of squares of the full k-space, which prefers none. Roughness is the root mean square of
-the difference of neighbouring pixels of the maps, where there is signal.
+The network and the solver of MODEL reconstruct the slice with low-resolution maps and with the maps of ESPIRiT. If the
+model refines coil maps (configs/learned_maps.toml), it is also run with the maps that it computes from the
+low-resolution ones. All maps are estimated from the same calibration lines. PSNR and SSIM are relative to the root sum
+of squares of the full k-space, which favours no coil maps. Roughness is the root mean square of the difference between
+neighbouring pixels of the maps, over the pixels with signal.
 """
 
 import argparse
 
 import jax
 import jax.numpy as jnp
-from multi_coil import add_slice, measure_slice
+from multi_coil import add_slice_options, measure_slice
 from rich.console import Console
 from rich.table import Table
 
@@ -18,10 +19,10 @@ import deqjax as dj
 
 
 def roughness(smaps: jax.Array, signal: jax.Array) -> float:
-    """Of maps (coil, y, x), over the neighbours that both have signal (y, x)."""
+    """Measure the roughness of maps (coil, y, x) over the pairs of neighbours that both have signal (y, x)."""
     energy = pairs = jnp.zeros(())
-    for maps, there in ((smaps, signal), (smaps.swapaxes(-1, -2), signal.T)):
-        both = there[:, 1:] & there[:, :-1]
+    for maps, inside in ((smaps, signal), (smaps.swapaxes(-1, -2), signal.T)):
+        both = inside[:, 1:] & inside[:, :-1]
         step = jnp.sum(jnp.abs(jnp.diff(maps)) ** 2, axis=0)
         energy, pairs = energy + jnp.sum(both * step), pairs + jnp.sum(both)
     return float(jnp.sqrt(energy / pairs))
@@ -29,8 +30,8 @@ def roughness(smaps: jax.Array, signal: jax.Array) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a model; its learned maps take part where it has any")
-    add_slice(parser)
+    parser.add_argument("model", metavar="MODEL", help="a name or a model folder")
+    add_slice_options(parser)
     options = parser.parse_args()
     mask, measured, target = measure_slice(options)
     signal = target > 0.1 * jnp.max(target)

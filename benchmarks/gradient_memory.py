@@ -1,4 +1,9 @@
-"""How much memory a gradient through an equilibrium needs, as the compiler plans it and as a process shows it."""
+"""Memory of one gradient: python benchmarks/gradient_memory.py --size 128 --layers 17 --features 64 --steps 200
+
+The command prints the peak resident memory, in bytes, of a process that computes the gradient of a loss through the
+equilibrium. benchmarks/reconstruction.py runs it in a process of its own for several numbers of steps, and also reports
+the memory that the compiler plans.
+"""
 
 import argparse
 import resource
@@ -9,16 +14,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from deq_problem import make_problem, method
+from deq_problem import make_method, make_problem
 
 import deqjax as dj
+from deqjax.types import Params
 
 
 def loss_gradient(size: int, layers: int, features: int, steps: int) -> tuple[Any, tuple]:
-    """The jitted gradient of the mean squared error with respect to the parameters, and its arguments."""
-    problem, recon = make_problem(size, layers, features), method(layers, features, steps)
+    """Return the jitted gradient of the mean squared error with respect to the parameters, and its arguments."""
+    problem, recon = make_problem(size, layers, features), make_method(layers, features, steps)
 
-    def loss(params: dict, A: dj.physics.MaskedFourier, kspace: jax.Array, target: jax.Array) -> jax.Array:
+    def loss(params: Params, A: dj.physics.MaskedFourier, kspace: jax.Array, target: jax.Array) -> jax.Array:
         return dj.losses.mse(recon(params, A, kspace)[0], target)
 
     A = dj.physics.MaskedFourier(jnp.asarray(problem.mask))
@@ -26,35 +32,42 @@ def loss_gradient(size: int, layers: int, features: int, steps: int) -> tuple[An
 
 
 def compiled_memory(size: int, layers: int, features: int, steps: int) -> int:
-    """Bytes that the compiled gradient needs beside its arguments and results."""
+    """Return the bytes that the compiled gradient needs in addition to its arguments and results."""
     gradient, args = loss_gradient(size, layers, features, steps)
     return gradient.lower(*args).compile().memory_analysis().temp_size_in_bytes
 
 
 def peak_memory(size: int, layers: int, features: int, steps: int) -> int:
-    """The most bytes that a process of its own held; the libraries are in it.
-
-    It computes the gradient as often as makes 400 steps, so that the allocator has had as many turns for few steps a
-    gradient as for many.
-    """
+    """Return the peak resident memory, in bytes, of a new process that computes the gradient, with all libraries."""
     options = {"size": size, "layers": layers, "features": features, "steps": steps}
     command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def own_peak_memory(size: int, layers: int, features: int, steps: int) -> int:
+    """Compute the gradient, and return the peak resident memory of this process in bytes.
+
+    The gradient is computed so often that 400 steps are made, at least twice. The allocator is then used equally often
+    for few and for many steps in one gradient.
+    """
     gradient, args = loss_gradient(size, layers, features, steps)
     for _ in range(max(2, 400 // steps)):
         jax.block_until_ready(gradient(*args))
     status = Path("/proc/self/status")
-    if status.exists():  # Linux: ru_maxrss would count what the parent held when it started this process
+    if status.exists():  # Linux; ru_maxrss includes the memory of the parent at the time when it started this process
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return 1024 * int(line.split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-if __name__ == "__main__":  # the child process of peak_memory
-    parser = argparse.ArgumentParser(description="Print the peak memory of one gradient, in bytes.")
-    for name in ("size", "layers", "features", "steps"):
-        parser.add_argument(f"--{name}", type=int, required=True)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, required=True, help="pixels along each side")
+    parser.add_argument("--layers", type=int, required=True, help="layers of the DnCNN, at least 2")
+    parser.add_argument("--features", type=int, required=True, help="features of the DnCNN, at least 4")
+    parser.add_argument("--steps", type=int, required=True, help="evaluations in each of the two solves")
     print(own_peak_memory(**vars(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
-"""What more iterations do: python benchmarks/iteration_curve.py --val=FILES [--picture OUT.png] MODEL ...
+"""PSNR over the number of iterations: python benchmarks/iteration_curve.py --val=FILES [--picture OUT.png] MODEL ...
 
-Every MODEL (a shipped name, or a folder that train.py left) is run for a fixed number of evaluations of its map,
-whatever the residual, at 4x; the table has PSNR over that number. An equilibrium stays where it arrived; a network that
-was unrolled for ten iterations does not know of an eleventh.
+Every MODEL, the name of a model that comes with the package or the model folder of a run, is run for a fixed number of
+evaluations of its map at 4x, whatever the residual is. The table shows the PSNR over that number. An equilibrium does
+not change once it has converged. A network that was unrolled for ten iterations was not trained for more than ten.
 """
 
 import argparse
@@ -20,10 +20,14 @@ EVALUATIONS = (6, 8, 11, 16, 21, 31, 46, 61)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--val", required=True, help="files, a folder or a glob of fully sampled single-coil volumes")
-    parser.add_argument("--slices", type=int, nargs=2, metavar="N", help="first and last of every file; all by default")
-    parser.add_argument("--picture", type=Path, metavar="OUT", help="draw the curves")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="the name of a model, or a model folder")
+    parser.add_argument(
+        "--val", required=True, help="fully sampled single-coil volumes: a file, a folder or a glob pattern"
+    )
+    parser.add_argument(
+        "--slices", type=int, nargs=2, metavar=("FIRST", "LAST"), help="the slices of every file; default: all"
+    )
+    parser.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the curves")
     options = parser.parse_args()
     overrides = [*FOUR, *([f"data.slices={options.slices}"] if options.slices else [])]
     files = list_files(options.val)
@@ -40,7 +44,7 @@ def main() -> None:
 
 
 def draw(curves: dict[str, list[float]], path: Path) -> None:
-    """PSNR over evaluations, a line a model."""
+    """Draw the PSNR over the number of evaluations, one line for each model."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")

@@ -1,23 +1,27 @@
-"""DE-Prox in plain PyTorch, the peer of ``reconstruction.py``: the same mathematics, written from the paper.
+"""DE-Prox in plain PyTorch, with which reconstruction.py compares deqjax: the same mathematics, written from the paper.
+
+This file has no command of its own; python benchmarks/reconstruction.py uses it. The mixing weights of Anderson and the
+units are those of deqjax, so that both do the same work. The solve records no autograd graph. There is one graph at the
+solution, and the backward solve uses its vector-Jacobian product repeatedly.
 
 Source: D. Gilton, G. Ongie, R. Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE Trans.
-Comput. Imaging 7:1123, 2021, section III. The mixing weights of Anderson and the units are those of deqjax, so that
-both do the same work. No autograd graph in the solve; one graph at the solution, whose vector-Jacobian product the
-backward solve uses again and again.
+Comput. Imaging 7:1123, 2021, section III.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-Image = torch.Tensor
+Image: TypeAlias = torch.Tensor
+"""Complex images (batch, y, x)."""
 
 
 class DnCNN(torch.nn.Module):
-    """``x + N(x)`` on complex images (batch, y, x), in one memory format throughout."""
+    """The network ``x + N(x)`` on complex images (batch, y, x). All its tensors have one memory format."""
 
     def __init__(self, layers: int, features: int, memory_format: torch.memory_format):
         super().__init__()
@@ -34,7 +38,7 @@ class DnCNN(torch.nn.Module):
         return image + torch.view_as_complex(noise)
 
     def load(self, params: dict) -> "DnCNN":
-        """Take the weights of a linen DnCNN, ``{"conv_0": {"kernel", "bias"}, ...}``."""
+        """Copy the weights of a linen DnCNN, ``{"conv_0": {"kernel", "bias"}, ...}``."""
         with torch.no_grad():
             for index, conv in enumerate(self.convs):
                 kernel, bias = (np.array(params[f"conv_{index}"][name]) for name in ("kernel", "bias"))
@@ -44,7 +48,7 @@ class DnCNN(torch.nn.Module):
 
 
 def anderson(f: Callable[[Image], Image], x: Image, steps: int, history: int = 5, ridge: float = 1e-2) -> Image:
-    """Evaluate f ``steps`` times; return the x with the smallest residual, image by image."""
+    """Evaluate f ``steps`` times, and return the x with the smallest residual for each image."""
     shape = x.shape
     flat = lambda image: torch.view_as_real(image).reshape(shape[0], -1)
     image_of = lambda vector: torch.view_as_complex(vector.reshape(*shape, 2))
@@ -70,11 +74,13 @@ def anderson(f: Callable[[Image], Image], x: Image, steps: int, history: int = 5
 
 
 class DEProx:
-    """``f(x) = R(x - (A^H A x - A^H y))`` of a single coil, its fixed point and the gradient of that."""
+    """The map ``f(x) = R(x - (A^H A x - A^H y))`` for a single coil, its fixed point and the gradient through it."""
 
     def __init__(self, net: DnCNN, mask: torch.Tensor, steps: int):
         self.net, self.steps, self.mask = net, steps, mask
-        self.shifted = torch.fft.ifftshift(mask**2, dim=(-2, -1))  # of the uncentred basis: no image is shifted
+        self.shifted = torch.fft.ifftshift(
+            mask**2, dim=(-2, -1)
+        )  # the mask for uncentred transforms, which need no shift of an image
 
     def zero_filled(self, kspace: torch.Tensor) -> Image:
         axes = (-2, -1)
@@ -87,7 +93,7 @@ class DEProx:
         return self.net(image - (normal - zero_filled))
 
     def solve(self, kspace: torch.Tensor) -> tuple[Image, Image, torch.Tensor]:
-        """Return the fixed point and the zero-filled image, both in units of the scale, and the scale."""
+        """Return the fixed point and the zero-filled image, both divided by the scale, and the scale."""
         with torch.no_grad():
             zero_filled = self.zero_filled(kspace)
             power = zero_filled.abs() ** 2
@@ -99,8 +105,8 @@ class DEProx:
         image, _, scale = self.solve(kspace)
         return image * scale
 
-    def train_step(self, kspace: torch.Tensor, target: Image, optimiser: torch.optim.Optimizer) -> tuple[float, float]:
-        """Solve, solve the adjoint equation with the same steps, update; return the loss and the gradient's norm."""
+    def train_step(self, kspace: torch.Tensor, target: Image, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
+        """Do one training step, with the same number of steps in both solves; return loss and norm of the gradient."""
         solution, zero_filled, scale = self.solve(kspace)
         solution.requires_grad_()
         loss = ((solution - target / scale).abs() ** 2).mean()
@@ -112,5 +118,5 @@ class DEProx:
         for parameter, gradient in zip(parameters, torch.autograd.grad(produced, parameters, w)):
             parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimizer.step()
         return loss.item(), norm.item()

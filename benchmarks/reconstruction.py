@@ -1,8 +1,9 @@
-"""How long a reconstruction and a training step take, beside plain PyTorch: python benchmarks/reconstruction.py
+"""The time of a reconstruction and of a training step, compared with PyTorch: python benchmarks/reconstruction.py
 
-One network pass, one reconstruction of exactly 20 evaluations (DE-Prox, Anderson with history 5, single coil, batch 1)
-and one training step (20 evaluations, 20 products with the transposed Jacobian, weight gradient, Adam). deqjax and
-PyTorch take turns, so that their ratios hold on a busy machine. Then the memory of the gradient at 10 and 200 steps.
+Three things are timed: one network pass; one reconstruction of exactly 20 evaluations (DE-Prox, Anderson with history
+5, single coil, batch 1); and one training step (20 evaluations, 20 products with the transposed Jacobian, the gradient
+of the weights, Adam). deqjax and PyTorch take turns, so that the ratios of their times are meaningful on a busy machine
+too. Finally, the memory of the gradient is measured at 10 and at 200 steps.
 """
 
 import argparse
@@ -20,14 +21,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from deq_problem import STEPS, Problem, make_problem, method
+from deq_problem import STEPS, Problem, make_method, make_problem
 from gradient_memory import compiled_memory, peak_memory
 from rich.console import Console
 from rich.table import Table
 
 import deqjax as dj
 from deqjax.data import Batch
-from deqjax.training import EquilibriumObjective, create_state, make_optimiser, make_train_step, replicate
+from deqjax.objectives import Problem as TrainingProblem
+from deqjax.objectives import Supervised
+from deqjax.training import create_state, make_optimizer, make_train_step, replicate
 
 try:
     import torch
@@ -38,34 +41,38 @@ else:
     FORMATS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 LEARNING_RATE = 1e-5
-AGREE = 1e-3
+TOLERANCE = 1e-3
+"""The largest relative difference between the results of deqjax and PyTorch."""
+
 MEMORY_STEPS = (10, 200)
 NETWORK, RECONSTRUCTION, TRAINING = "network pass", "reconstruction", "training step"
 PASSES = {RECONSTRUCTION: STEPS, TRAINING: 2 * STEPS}
 CALLS = {NETWORK: STEPS}
-"""Calls of a round, 1 if not named: as many passes as a reconstruction has."""
+"""Calls in one round, if more than one. A round has as many network passes as a reconstruction."""
 
 Cases = dict[str, Callable[[], Any]]
 Seconds = dict[tuple[str, str], list[float]]
-"""(case, side) to the seconds of one call, round by round."""
+"""The seconds of one call in every round, for (case, side)."""
 
 
 def deqjax_cases(problem: Problem, layers: int, features: int) -> Cases:
-    recon = method(layers, features)
+    """Make the three calls of deqjax."""
+    recon, loss = make_method(layers, features), dj.losses.MSE()
     params = jax.tree.map(jnp.asarray, problem.params)
     A = dj.physics.MaskedFourier(jnp.asarray(problem.mask))
     kspace, image = jnp.asarray(problem.mask * problem.full), jnp.asarray(problem.target)
-    network = jax.jit(lambda params, image: recon.map.net.apply({"params": params["net"]}, image))
-    optimiser = make_optimiser(steps=1000, learning_rate=LEARNING_RATE, final_learning_rate=LEARNING_RATE)
-    step = make_train_step(EquilibriumObjective(recon, dj.losses.MSE()), optimiser, devices=1)
-    copied = jax.tree.map(jnp.array, params)  # the step is given its state to overwrite
-    state = replicate(create_state(copied, dj.losses.MSE(), optimiser, bounded=False), devices=1)
+    net = dj.nets.DnCNN(layers=layers, features=features)
+    network = jax.jit(lambda params, image: net.apply({"params": params["map"]["net"]}, image))
+    optimizer = make_optimizer(steps=1000, learning_rate=LEARNING_RATE, final_learning_rate=LEARNING_RATE)
+    step = make_train_step(Supervised().bind(TrainingProblem(recon, loss)), optimizer, devices=1)
+    copied = jax.tree.map(jnp.array, params)  # the step overwrites the arrays of its state
+    state = replicate(create_state(copied, loss.init(), optimizer, bounded=False), devices=1)
     batch = Batch(jnp.asarray(problem.full), jnp.asarray(problem.mask)[None])
 
     def train() -> tuple[float, float]:
         nonlocal state
-        state, numbers = jax.block_until_ready(step(state, batch))
-        return float(numbers["loss"]), float(numbers["gradient_norm"])
+        state, metrics = jax.block_until_ready(step(state, batch))
+        return float(metrics["loss"]), float(metrics["gradient_norm"])
 
     return {
         NETWORK: lambda: jax.block_until_ready(network(params, image)),
@@ -75,13 +82,13 @@ def deqjax_cases(problem: Problem, layers: int, features: int) -> Cases:
 
 
 def torch_cases(problem: Problem, layers: int, features: int) -> tuple[Cases, str]:
-    """The same in PyTorch, in the memory format in which its network is faster."""
+    """Make the same three calls in PyTorch, in the memory format in which its network is faster."""
     torch.set_num_threads(os.cpu_count() or 1)
     mask, full, target = (torch.from_numpy(array) for array in (problem.mask, problem.full, problem.target))
     kspace = mask * full
 
     def load(memory_format: torch.memory_format) -> DnCNN:
-        return DnCNN(layers, features, memory_format).load(problem.params["net"])
+        return DnCNN(layers, features, memory_format).load(problem.params["map"]["net"])
 
     passes: Cases = {}
     for name, memory_format in FORMATS.items():
@@ -90,20 +97,20 @@ def torch_cases(problem: Problem, layers: int, features: int) -> tuple[Cases, st
     faster = min(FORMATS, key=lambda name: statistics.median(seconds[NETWORK, name]))
     used, trained = load(FORMATS[faster]), load(FORMATS[faster])
     solver, trainer = DEProx(used, mask, STEPS), DEProx(trained, mask, STEPS)
-    optimiser = torch.optim.Adam(trained.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=LEARNING_RATE)
     cases = {
         NETWORK: passes[faster],
         RECONSTRUCTION: lambda: solver.reconstruct(kspace),
-        TRAINING: lambda: trainer.train_step(kspace, target, optimiser),
+        TRAINING: lambda: trainer.train_step(kspace, target, optimizer),
     }
     return cases, faster
 
 
 def check_agreement(ours: Cases, theirs: Cases) -> dict[str, float]:
-    """Run each case of both sides once; return the relative differences of what they give.
+    """Run each case of both sides once, and return the relative differences of their results.
 
     Raises:
-      SystemExit: the reconstructions, the losses or the norms of the gradients differ, so the work is not the same.
+      SystemExit: the reconstructions, the losses or the norms of the gradients differ, so that the work differs.
     """
     image, other = np.array(ours[RECONSTRUCTION]()), theirs[RECONSTRUCTION]().numpy()
     (loss, norm), (other_loss, other_norm) = ours[TRAINING](), theirs[TRAINING]()
@@ -112,13 +119,13 @@ def check_agreement(ours: Cases, theirs: Cases) -> dict[str, float]:
         "loss": abs(loss - other_loss) / other_loss,
         "gradient norm": abs(norm - other_norm) / other_norm,
     }
-    if not all(difference <= AGREE for difference in differences.values()):
-        raise SystemExit(f"deqjax and PyTorch do not do the same work: relative differences {differences}")
+    if not all(difference <= TOLERANCE for difference in differences.values()):
+        raise SystemExit(f"the results of deqjax and PyTorch differ: relative differences {differences}")
     return differences
 
 
 def measure(cases: dict[str, Cases], repeats: int) -> Seconds:
-    """Time ``{case: {side: call}}``: in every round all take turns, side by side; the first round is not counted."""
+    """Time ``{case: {side: call}}``. In every round all calls take turns; the first round is not counted."""
     seconds: Seconds = {(name, side): [] for name, sides in cases.items() for side in sides}
     for number in range(repeats + 1):
         for name, side in seconds:
@@ -132,12 +139,15 @@ def measure(cases: dict[str, Cases], repeats: int) -> Seconds:
 
 
 def median_ratio(above: list[float], below: list[float], times: int = 1) -> float:
-    """The median over rounds of above / (times * below): what both did in one round had the same company."""
+    """Return the median over rounds of ``above / (times * below)``.
+
+    Both times of one round were measured while the machine did the same other work.
+    """
     return statistics.median(a / (times * b) for a, b in zip(above, below))
 
 
 def benchmark(size: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one image size; return everything as plain numbers."""
+    """Measure one image size, and return all results as plain numbers."""
     shape = size, options.layers, options.features
     problem = make_problem(*shape)
     sides = {"deqjax": deqjax_cases(problem, *shape[1:])}
@@ -156,13 +166,14 @@ def benchmark(size: int, options: argparse.Namespace) -> dict[str, Any]:
     }
     if "torch" in sides:
         row["torch_over_deqjax"] = {
-            name: median_ratio(*(seconds[name, s] for s in ("torch", "deqjax"))) for name in cases
+            name: median_ratio(seconds[name, "torch"], seconds[name, "deqjax"]) for name in cases
         }
     row["compiled_memory"] = {steps: compiled_memory(*shape, steps) for steps in MEMORY_STEPS}
     return row
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print the table, the differences between both sides, and the memory of the gradient."""
     table = Table(title="seconds, median", title_justify="left")
     for column in ("size", "work", "deqjax", "over passes", "PyTorch", "over passes", "PyTorch / deqjax"):
         table.add_column(column, justify="left" if column == "work" else "right")
@@ -176,15 +187,18 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
             cells.append(f"{row['torch_over_deqjax'][name]:.2f}" if "torch_over_deqjax" in row else "-")
             table.add_row(*cells, end_section=name == TRAINING)
     console.print(table)
-    console.print(f"over passes: seconds over those of {STEPS} network passes; of {2 * STEPS} for the training step")
+    console.print(
+        f"over passes: the time divided by that of {STEPS} network passes, or of {2 * STEPS} for the training step"
+    )
     for row in rows:
         if "differences" in row:
-            numbers = ", ".join(f"{name} {value:.1e}" for name, value in row["differences"].items())
-            console.print(f"{row['size']}: relative difference to PyTorch ({row['torch_format']}): {numbers}")
+            values = ", ".join(f"{name} {value:.1e}" for name, value in row["differences"].items())
+            console.print(f"{row['size']}: relative difference to PyTorch ({row['torch_format']}): {values}")
         show_memory(f"{row['size']}: compiled temporary memory of the gradient", row["compiled_memory"], console)
 
 
 def show_memory(title: str, memory: dict[int, int], console: Console) -> None:
+    """Print the memory at few and at many steps, and their ratio."""
     few, many = memory
     console.print(
         f"{title}: {memory[few] / 2**20:.1f} MiB at {few} steps, {memory[many] / 2**20:.1f} MiB at {many}, "
@@ -192,8 +206,8 @@ def show_memory(title: str, memory: dict[int, int], console: Console) -> None:
     )
 
 
-def header() -> str:
-    """Name what was measured on."""
+def machine_and_versions() -> str:
+    """Describe the machine and the versions of the software."""
     device = jax.devices()[0]
     peer = f"torch {torch.__version__}" if torch is not None else "no torch"
     return (
@@ -203,7 +217,7 @@ def header() -> str:
 
 
 def processor() -> str:
-    """The name of the processor, where the system tells it."""
+    """Return the name of the processor if the system knows it, and of the architecture otherwise."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -212,18 +226,24 @@ def processor() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 320], help="pixels a side")
-    parser.add_argument("--layers", type=int, default=17)
-    parser.add_argument("--features", type=int, default=64, help="at least 4")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median is shown")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every number there too")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[128, 320],
+        help="pixels along each side, one or more sizes; default: 128 320",
+    )
+    parser.add_argument("--layers", type=int, default=17, help="layers of the DnCNN, at least 2; default: 17")
+    parser.add_argument("--features", type=int, default=64, help="features of the DnCNN, at least 4; default: 64")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds whose median is shown; default: 5")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="write all results to a JSON file too")
     options = parser.parse_args()
     if options.features < 4 or options.layers < 2 or options.repeats < 1:
         parser.error("need --features >= 4, --layers >= 2 and --repeats >= 1")
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
-    console.print(header(), highlight=False)
+    console.print(machine_and_versions(), highlight=False)
     if torch is None:
-        console.print("PyTorch is not installed: its columns are left out (pip install torch)")
+        console.print("PyTorch is not installed, so its columns are empty (pip install torch)")
     rows = [benchmark(size, options) for size in options.sizes]
     show(rows, console)
     smallest = min(options.sizes), options.layers, options.features
@@ -231,7 +251,7 @@ def main() -> None:
     show_memory(f"{smallest[0]}: peak memory of a process", peak, console)
     if options.json:
         result = {
-            "header": header(),
+            "header": machine_and_versions(),
             "layers": options.layers,
             "features": options.features,
             "rows": rows,

@@ -1,8 +1,8 @@
-"""Several coils for files of one: python benchmarks/simulate_coils.py FILES OUT [--coils 8] [--slices FIRST LAST]
+"""Simulate several coils for single-coil files: python benchmarks/simulate_coils.py FILES OUT [--coils 8]
 
-Every slice is seen by a ring of coils around it, its radius drawn from 1.2 to 2 half fields of view, the maps of every
-coil times the exponential of a smooth random function, and normalised again. fastMRI files of the same names are
-written to the folder OUT. Noise is not added: training adds it.
+A ring of coils surrounds every slice. Its radius is drawn from 1.2 to 2 half fields of view, the map of every coil is
+multiplied by the exponential of a smooth random function, and the maps are normalised again. The results are fastMRI
+files of the same names in the folder OUT. No noise is added, because training adds it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from deqjax.data.random_fields import plane_waves
 
 
 def random_maps(rng: np.random.Generator, coils: int, shape: tuple[int, int]) -> np.ndarray:
-    """Smooth complex maps (coil, y, x), their sum of squared magnitudes 1."""
+    """Draw smooth complex maps (coil, y, x) whose sum of squared magnitudes is 1."""
     maps = birdcage_maps(coils, shape, radius=rng.uniform(1.2, 2.0))
     places = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])
     for smap in maps:
@@ -26,11 +26,13 @@ def random_maps(rng: np.random.Generator, coils: int, shape: tuple[int, int]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", help="files, a folder or a glob of single-coil volumes")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--coils", type=int, default=8)
-    parser.add_argument("--slices", type=int, nargs=2, metavar="N", help="first and last of every file; all by default")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("files", help="single-coil volumes: a file, a folder or a glob pattern")
+    parser.add_argument("out", type=Path, help="the folder for the new files")
+    parser.add_argument("--coils", type=int, default=8, help="number of coils; default: 8")
+    parser.add_argument(
+        "--slices", type=int, nargs=2, metavar=("FIRST", "LAST"), help="the slices of every file; default: all"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random maps; default: 0")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for path in list_files(options.files):

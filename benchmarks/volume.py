@@ -1,7 +1,8 @@
-"""Total variation of a whole volume with coils, its time and its memory: python benchmarks/volume.py
+"""Time and memory of the total variation of a whole volume with several coils: python benchmarks/volume.py
 
-An invented volume (z, y, x) of ellipsoids, birdcage coils, and points in (ky, kz) drawn by Poisson disc; the readout
-along x is sampled in full. It prints evaluations, seconds and the peak resident memory of the process.
+The volume (z, y, x) is simulated from ellipsoids. It has birdcage coils, and a Poisson disc draws the sampled points in
+(ky, kz); the readout along x is fully sampled. The command prints the number of evaluations, the time, the peak
+resident memory of the process, and the PSNR.
 """
 
 import argparse
@@ -13,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import deqjax as dj
-from deqjax.data import birdcage_maps
 
 
-def invented_volume(shape: tuple[int, int, int]) -> np.ndarray:
-    """Ellipsoids in one another, (z, y, x) complex64 with a smooth phase."""
+def simulated_volume(shape: tuple[int, int, int]) -> np.ndarray:
+    """Make nested ellipsoids with a smooth phase, (z, y, x) complex64."""
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, size, dtype=np.float32) for size in shape), indexing="ij")
     ellipsoids = [
         (1.0, 0.9, 0.85, 0.7, 0.0, 0.0),
@@ -33,32 +33,39 @@ def invented_volume(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def coil_maps(coils: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """Birdcage coils that turn slowly along z, (coil, z, y, x), sum of squared magnitudes 1."""
-    flat = birdcage_maps(coils, shape[1:])[:, None]
+    """Make birdcage coils that rotate slowly along z, (coil, z, y, x); their sum of squared magnitudes is 1."""
+    flat = dj.data.birdcage_maps(coils, shape[1:])[:, None]
     mixing = 0.5 * np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None, None]
     turned = np.cos(mixing) * flat + np.sin(mixing) * np.roll(flat, 1, axis=0)
     return turned / np.sqrt((abs(turned) ** 2).sum(axis=0))
 
 
 def peak_memory() -> float:
-    """The most memory that this process held, in GiB (Linux)."""
+    """Return the peak resident memory of this process in GiB (Linux)."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 2**20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", type=int, nargs=3, default=(64, 128, 128), metavar=("Z", "Y", "X"))
-    parser.add_argument("--coils", type=int, default=8)
-    parser.add_argument("--acceleration", type=float, default=6.0)
-    parser.add_argument("--noise", type=float, default=0.01, help="standard deviation, relative to the volume's scale")
-    parser.add_argument("--weight", type=float, default=0.005)
-    parser.add_argument("--max-steps", type=int, default=100)
-    parser.add_argument("--rtol", type=float, default=1e-3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=(64, 128, 128), metavar=("Z", "Y", "X"), help="default: 64 128 128"
+    )
+    parser.add_argument("--coils", type=int, default=8, help="number of coils; default: 8")
+    parser.add_argument("--acceleration", type=float, default=6.0, help="in (ky, kz); default: 6")
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.01,
+        help="standard deviation relative to the scale of the volume; default: 0.01",
+    )
+    parser.add_argument("--weight", type=float, default=0.005, help="weight of the total variation; default: 0.005")
+    parser.add_argument("--max-steps", type=int, default=100, help="the largest number of evaluations; default: 100")
+    parser.add_argument("--rtol", type=float, default=1e-3, help="relative residual at which it stops; default: 1e-3")
     options = parser.parse_args()
     shape = tuple(options.shape)
 
-    truth = jnp.asarray(invented_volume(shape))
+    truth = jnp.asarray(simulated_volume(shape))
     points = dj.masks.PoissonDisc(acceleration=options.acceleration, center_fraction=0.08)(shape[:2], seed=0)
     A = dj.physics.Sense(jnp.asarray(coil_maps(options.coils, shape)), jnp.asarray(points[..., None]), axes="zyx")
     level = options.noise * float(dj.EnergyScale()(truth, 3).scale.item())
@@ -76,7 +83,7 @@ def main() -> None:
 
     print(f"volume {shape}, {options.coils} coils, acceleration {points.size / points.sum():.2f} in (ky, kz)")
     print(f"evaluations          {int(stats.num_steps)} (relative residual {float(stats.residual):.1e})")
-    print(f"seconds              {seconds:.1f}, compiling included")
+    print(f"seconds              {seconds:.1f}, with compilation")
     print(f"peak resident memory {peak_memory():.2f} GiB")
     print(f"PSNR                 {psnr(image):.2f} dB; zero-filled {psnr(A.adjoint(kspace)):.2f} dB")
 
