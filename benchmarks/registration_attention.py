@@ -14,18 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from timing import timed
 
+from deqjax.config import Phase, RunSettings
 from deqjax.registration import (
     Grid,
     ImageAttention,
+    Unsupervised,
     register,
     register_by_attention,
     regularizers,
     similarities,
-    train_attention,
     transforms,
     warp,
 )
 from deqjax.registration.measures import folded_fraction, volume_change
+from deqjax.run import fit
+from deqjax.run.registration_experiment import RegistrationConfig, registration_experiment
+from deqjax.run.registration_images import Images
 
 ATTENTION = ImageAttention(passes=3)
 AFFINE: dict[str, Any] = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
@@ -73,7 +77,15 @@ def main(args):
     grid, cpu = Grid.of(brains.shape[1:]), time.process_time()
     aligned = [warp(b, register(brains[0], b, **AFFINE).map, grid, grid) for b in brains[1:TRAINED]]
     images = np.stack([brains[0], *aligned])
-    parameters, history = train_attention(images, ATTENTION.clone(passes=1), steps=args.steps)
+    config = RegistrationConfig(
+        title="attention",
+        network=ATTENTION.clone(passes=1),
+        data=Images(align=False),
+        run=RunSettings(ema=0.0, validate_every=args.steps),
+        phase=(Phase("train", Unsupervised(), args.steps, 1, learning_rate=3e-3, final_learning_rate=0.0),),
+    )
+    fitted = fit(registration_experiment(config, images))
+    parameters, history = fitted.params["network"], np.array([metrics["loss"] for metrics in fitted.history])
     print(
         f"trained {args.steps} steps in {time.process_time() - cpu:.0f} CPU s, alignment included; loss "
         f"{history[:20].mean():.4f} in the first 20, {history[-20:].mean():.4f} in the last",

@@ -123,10 +123,11 @@ class Reconstructor:
           ValueError: the k-space is not complex, is empty, does not fit A, or holds NaN or infinity; the mask samples
             nothing; the arguments are in the wrong order; or the parameters belong to another method.
         """
-        kspace = jnp.asarray(kspace)
+        if not isinstance(kspace, jax.Array):
+            kspace = np.asarray(kspace)
         _check_measurement(A, kspace)
         _check_parameters(self, params)
-        return _reconstruct(self, params, A, kspace, probe)
+        return _reconstruct(self, params, A, jnp.asarray(kspace), probe)
 
 
 @lru_cache
@@ -191,7 +192,7 @@ def _reconstruct(
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
 
 
-def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
+def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:
     """Raise a ValueError for k-space and a forward model that do not fit, before anything is compiled."""
     if not (isinstance(A, ForwardModel) and dataclasses.is_dataclass(A)):
         raise ValueError(
@@ -217,15 +218,12 @@ def _check_measurement(A: ForwardModel, kspace: jax.Array) -> None:
         raise ValueError(f"{mismatch}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
     if len(image.shape) - len(A.axes) not in (0, 1):
         raise ValueError(f"{mismatch}: give one image, or a batch with one more leading axis; an image is ({names})")
-    if isinstance(kspace, jax.core.Tracer):
-        return
-    if not bool(jnp.all(jnp.isfinite(kspace))):
-        raise ValueError(
-            f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin before reconstructing"
-        )
     mask = getattr(A, "mask", None)
-    if mask is not None and not isinstance(mask, jax.core.Tracer) and not bool(jnp.any(mask)):
-        raise ValueError(f"the mask of shape {mask.shape} samples nothing")
+    with jax.ensure_compile_time_eval():  # values are checked if they are known, also inside a jit of the user
+        if not isinstance(kspace, jax.core.Tracer) and not jnp.all(jnp.isfinite(kspace)):
+            raise ValueError(f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin first")
+        if mask is not None and not isinstance(mask, jax.core.Tracer) and not jnp.any(mask):
+            raise ValueError(f"the mask of shape {mask.shape} samples nothing")
 
 
 def _check_parameters(recon: Reconstructor, params: Params) -> None:
