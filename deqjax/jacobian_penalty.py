@@ -1,41 +1,51 @@
-"""A penalty that keeps an iteration map contracting where it is used: at its solutions."""
+"""A penalty on the Jacobian of an iteration map at its fixed points, which keeps the map contracting there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from deqjax.pytree import real_view
-from deqjax.types import IterationMap, MapArgs, State
+from deqjax.types import State
 
 
 @dataclass(frozen=True)
 class JacobianPenalty:
-    """Penalise ``max(0, ||J v||^2 / ||v||^2 - threshold^2)``, where J is the Jacobian of the map at a held solution.
+    """The penalty ``max(0, ||J v||^2 / ||v||^2 - threshold^2)``, where J is the Jacobian of the map at a fixed point.
 
-    v starts as Gaussian noise, an image its own. Without power steps and threshold this is Hutchinson's estimate of the
-    squared Frobenius norm per unknown, which pulls all of J down (Bai). With power steps, half of v is the residual
-    ``f(x) - x``, in which the directions that contract least are left over, and v is multiplied by J so many times:
-    that finds where the iteration would diverge, and only pulls that below the threshold, so that the rest of the map
-    is left to the loss (Pesquet). Noise alone misses these directions: after 2,000 steps of training the penalty was
-    near 0 and the iteration no longer converged (``docs/models.md``).
+    The initial v is Gaussian noise, drawn for each image. Without power steps and threshold, the penalty is
+    Hutchinson's estimate of the squared Frobenius norm of J per unknown, which reduces all of J (Bai et al.). With
+    power steps, the residual ``f(x) - x`` contributes half of the initial v, because the directions that contract least
+    remain in it. Then v is multiplied by J ``power_steps`` times. The penalty finds the directions in which the
+    iteration would diverge and reduces J only there, down to the threshold, so that only the loss determines the rest
+    of the map (Pesquet et al.). Noise alone misses these directions: after 2,000 training steps the penalty was close
+    to 0 and the iteration no longer converged (``docs/models.md``). The gradient treats the fixed point and v as
+    constants.
 
     Sources: S. Bai, V. Koltun, J. Z. Kolter, "Stabilizing equilibrium models by Jacobian regularization", ICML 2021,
     eq. 6; J.-C. Pesquet, A. Repetti, M. Terris, Y. Wiaux, "Learning maximally monotone operators for image recovery",
     SIAM J. Imaging Sci. 14:1206, 2021, section 4.2, there on ``J^T J`` of the denoiser.
 
     Attributes:
-      weight: of the penalty against the loss; 0 leaves it out.
-      power_steps: products with J before the one that is penalised.
-      threshold: growth that is allowed, below 1 to contract.
+      weight: the weight of the penalty relative to the loss; 0 for no penalty.
+      power_steps: the number of products with J before the one that is penalised.
+      threshold: the largest ``||J v|| / ||v||`` without a penalty. It must be below 1 for the map to contract.
     """
 
     weight: float = 0.0
     power_steps: int = 0
     threshold: float = 0.0
 
-    def __call__(self, iteration: IterationMap, state: State, args: MapArgs, keys: jax.Array) -> jax.Array:
-        """Return the penalty without its weight, a mean over the batch; ``keys`` is one JAX key an image.
+    def __call__(self, iteration: Callable[[State, Any], State], state: State, args: Any, keys: jax.Array) -> jax.Array:
+        """Return the mean of the penalty over the batch, without its weight.
+
+        Args:
+          iteration: f(x, args), for example a :class:`deqjax.types.IterationMap`.
+          state: the fixed points, a pytree whose leaves have a leading batch axis.
+          args: the other arguments of f.
+          keys: one JAX key per image, (batch,).
 
         >>> double = lambda x, args: 2 * x
         >>> keys = jax.random.split(jax.random.key(0), 3)

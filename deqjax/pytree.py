@@ -1,4 +1,4 @@
-"""Operands (dataclasses of arrays that pass through jit) and the real view of a complex pytree."""
+"""Dataclasses of arrays that are JAX pytrees, and the view of a complex pytree as real vectors."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ PyTree = Any
 def operand(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass whose fields are the leaves of a JAX pytree.
 
-    A field declared with ``dataclasses.field(metadata={"static": True})`` is part of the structure instead.
+    A field declared with ``dataclasses.field(metadata={"static": True})`` belongs to the structure of the pytree.
 
     >>> @operand
     ... class Pair:
@@ -29,10 +29,20 @@ def operand(cls: type[T]) -> type[T]:
 
 
 def real_view(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
-    """View a batched pytree as one real matrix ``(batch, n)``, and return the way back.
+    """Convert a batched pytree to one real matrix (batch, n), and return the inverse function.
 
-    A complex leaf contributes its real and then its imaginary parts, so that inner products of rows are the real
-    inner products ``Re <a, b>`` of the pytrees; every leaf has the batch as its first axis.
+    A complex leaf contributes first its real and then its imaginary parts, so that the inner products of rows are the
+    real inner products ``Re <a, b>`` of the pytrees.
+
+    Args:
+      tree: a pytree of real and complex arrays. The first axis of every leaf is the batch.
+
+    Returns:
+      The matrix, and the function that converts such a matrix to a pytree with the structure, the shapes and the types
+      of ``tree``.
+
+    Raises:
+      ValueError: there is no leaf, or the leaves have no common batch axis.
 
     >>> flat, restore = real_view({"image": jnp.array([[1 + 2j, 3 + 4j]])})
     >>> flat
@@ -43,7 +53,7 @@ def real_view(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
     leaves, structure = jax.tree.flatten(tree)
     shapes = [leaf.shape for leaf in leaves]
     if not leaves or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
-        raise ValueError(f"every leaf needs the same leading batch axis; the leaves have shapes {shapes}")
+        raise ValueError(f"every leaf needs the same leading batch axis; the leaves have the shapes {shapes}")
     batch = shapes[0][0]
     parts = [
         part.reshape(batch, -1)
@@ -56,13 +66,11 @@ def real_view(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
         restored, start = [], 0
         for shape, dtype in zip(shapes, dtypes, strict=True):
             size = math.prod(shape[1:])
-            take = lambda offset: flat[:, offset : offset + size].reshape(shape)  # noqa: B023
-            if jnp.issubdtype(dtype, jnp.complexfloating):
-                restored.append(jax.lax.complex(take(start), take(start + size)).astype(dtype))
-                start += 2 * size
-            else:
-                restored.append(take(start).astype(dtype))
-                start += size
+            parts = 2 if jnp.issubdtype(dtype, jnp.complexfloating) else 1
+            columns = flat[:, start : start + parts * size].reshape(shape[0], parts, *shape[1:])
+            leaf = jax.lax.complex(columns[:, 0], columns[:, 1]) if parts == 2 else columns[:, 0]
+            restored.append(leaf.astype(dtype))
+            start += parts * size
         return jax.tree.unflatten(structure, restored)
 
     return jnp.concatenate(parts, axis=1), restore

@@ -5,7 +5,7 @@ one more leading ``batch`` axis. ``mask`` broadcasts against (y, x); ``smaps`` i
 series (t, y, x) are images with three axes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -53,9 +53,13 @@ class ForwardModel(Protocol):
 class Net(Protocol):
     """A learned function from images to images whose parameters are passed in; a Flax linen module is one."""
 
-    def init(self, key: jax.Array, image: jax.Array, /) -> Any: ...
+    def init(self, key: jax.Array, image: jax.Array, /) -> Mapping[str, Any]:
+        """Make fresh parameters, ``{"params": ...}``, for images of the type and the number of axes of ``image``."""
+        ...
 
-    def apply(self, params: Any, image: jax.Array, /) -> Any: ...
+    def apply(self, params: Any, image: jax.Array, /) -> Any:
+        """Return the images that the net computes. They have the shape and the type of ``image``."""
+        ...
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""The penalty on the Jacobian: what it estimates, and that it sees the one direction that does not contract."""
+"""The Jacobian penalty: what it estimates, and that it finds a single direction that does not contract."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def test_without_power_steps_it_is_the_mean_square_of_the_slopes() -> None:
     assert float(found) == pytest.approx(float(jnp.mean(SLOPES**2)), rel=0.01)
 
 
-def test_it_sees_one_direction_in_thousands_that_does_not_contract() -> None:
+def test_it_finds_one_direction_in_thousands_that_does_not_contract() -> None:
     x = jnp.zeros((2, SIZE))
     for _ in range(20):
         x = affine(x, None)
@@ -32,8 +32,8 @@ def test_it_sees_one_direction_in_thousands_that_does_not_contract() -> None:
     assert float(JacobianPenalty(power_steps=3, threshold=1.05)(affine, x, None, keys(2))) == pytest.approx(0, abs=1e-3)
 
 
-def test_an_exact_solution_is_no_trouble() -> None:
+def test_the_penalty_at_an_exact_fixed_point_is_finite() -> None:
     x = 1 / (1 - SLOPES)[None]
     assert float(JacobianPenalty(power_steps=2)(affine, x, None, keys(1))) == pytest.approx(0.25, rel=0.2)
-    zero = JacobianPenalty(power_steps=2)(lambda x, args: 0 * x, jnp.zeros((1, 5)), None, keys(1))
+    zero = JacobianPenalty(power_steps=2)(lambda x, _: 0 * x, jnp.zeros((1, 5)), None, keys(1))
     assert float(zero) == 0

@@ -1,4 +1,4 @@
-"""The units: their formulas, and that they follow the data."""
+"""Normalisations: their formulas, and that their units scale with the data."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from deqjax import EnergyScale, SmoothPhase, StandardScore
-from deqjax.normalisation import Normalisation
+from deqjax.normalisation import Units
 from deqjax.physics import MaskedFourier, PhaseModulated
+from deqjax.types import Normalisation
 
-ALL = pytest.mark.parametrize(
+each_normalisation = pytest.mark.parametrize(
     "normalisation", [EnergyScale(), SmoothPhase(0.4), StandardScore()], ids=lambda n: type(n).__name__
 )
 
@@ -19,9 +20,15 @@ def random_image(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape) + 0.3, complex)
 
 
-def test_energy_scale_is_its_formula_and_ignores_background() -> None:
+def units_of(normalisation: Normalisation, image: jax.Array) -> Units:
+    units = normalisation(image)
+    assert isinstance(units, Units)
+    return units
+
+
+def test_energy_scale_equals_its_formula_and_ignores_the_background() -> None:
     image = random_image(2, 7, 9)
-    power = np.abs(image) ** 2
+    power = np.abs(np.asarray(image)) ** 2
     units = EnergyScale()(image)
     assert units.scale.shape == (2, 1, 1)
     expected = np.sqrt((power**2).sum(axis=(1, 2)) / power.sum(axis=(1, 2)))
@@ -32,7 +39,7 @@ def test_energy_scale_is_its_formula_and_ignores_background() -> None:
     assert EnergyScale().of_target(random_image(2, 7, 9, seed=1), units) is units
 
 
-def test_standard_score_is_its_formula_and_the_target_has_its_own() -> None:
+def test_standard_score_equals_its_formula_and_the_target_has_its_own_units() -> None:
     image, target = random_image(2, 7, 9), 5 * random_image(2, 7, 9, seed=1)
     units = StandardScore()(image)
     for index in range(2):
@@ -40,11 +47,11 @@ def test_standard_score_is_its_formula_and_the_target_has_its_own() -> None:
         np.testing.assert_allclose(units.scale[index, 0, 0], parts.std(), rtol=1e-5)
         np.testing.assert_allclose(units.shift[index, 0, 0], parts.mean() * (1 + 1j), rtol=1e-5)
     scored = StandardScore().of_target(target, units).apply(target)
-    parts = jnp.stack([scored.real, scored.imag])
-    np.testing.assert_allclose([parts.mean(), parts.std()], [0, 1], atol=1e-5)
+    both = jnp.stack([scored.real, scored.imag])
+    np.testing.assert_allclose([both.mean(), both.std()], [0, 1], atol=1e-5)
 
 
-def test_smooth_phase_takes_the_phase_off_image_target_and_model() -> None:
+def test_smooth_phase_removes_the_phase_from_the_image_the_target_and_the_forward_model() -> None:
     image = 1j * jnp.abs(random_image(2, 7, 9))
     units = SmoothPhase()(image)
     np.testing.assert_allclose(units.scale, EnergyScale()(image).scale, rtol=1e-6)
@@ -58,34 +65,35 @@ def test_smooth_phase_takes_the_phase_off_image_target_and_model() -> None:
 
 
 @pytest.mark.parametrize("width", [0.0, -0.1, 1.5, float("nan")])
-def test_a_width_that_is_no_part_of_kspace_is_refused(width: float) -> None:
+def test_an_invalid_width_raises_an_error(width: float) -> None:
     with pytest.raises(ValueError, match="0 < width <= 1"):
         SmoothPhase(width)
 
 
-@ALL
+@each_normalisation
 def test_apply_and_undo_are_inverse_and_scale_with_the_data(normalisation: Normalisation) -> None:
     image = random_image(2, 7, 9)
-    units = normalisation(image)
+    units = units_of(normalisation, image)
     np.testing.assert_allclose(units.undo(units.apply(image)), image, atol=1e-5)
     for scale in (1e-30, 1e-6, 1e6, 1e30):
-        scaled = normalisation(jnp.float32(scale) * image)
+        scaled = units_of(normalisation, jnp.float32(scale) * image)
         np.testing.assert_allclose(scaled.scale, scale * units.scale, rtol=1e-5)
         np.testing.assert_allclose(scaled.apply(jnp.float32(scale) * image), units.apply(image), atol=1e-5)
 
 
-@ALL
+@each_normalisation
 def test_an_empty_image_has_the_scale_zero_and_finite_gradients(normalisation: Normalisation) -> None:
     image = random_image(2, 5, 5).at[0].set(0)
-    assert normalisation(image).scale[0, 0, 0] == 0
-    assert not normalisation(image).undo(image + 1)[0].any()  # whatever a network makes of nothing
-    assert not normalisation(image).apply(image)[0].any()
+    units = units_of(normalisation, image)
+    assert units.scale[0, 0, 0] == 0
+    assert not units.undo(image + 1)[0].any()  # whatever the output of a network is
+    assert not units.apply(image)[0].any()
     gradient = jax.jit(jax.grad(lambda image: jnp.sum(jnp.abs(normalisation(image).apply(image) - 1) ** 2)))(image)
     assert jnp.isfinite(gradient).all()
 
 
-@ALL
-def test_the_gradient_equals_differences(normalisation: Normalisation, float64: None) -> None:
+@each_normalisation
+def test_the_gradient_equals_finite_differences(normalisation: Normalisation, float64: None) -> None:
     image, direction, weight = (random_image(1, 5, 6, seed=seed) for seed in range(3))
     loss = jax.jit(lambda image: jnp.sum((weight * normalisation(image).apply(image)).real))
     h = 1e-6

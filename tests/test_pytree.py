@@ -1,7 +1,8 @@
-"""Operands, and the real view of complex pytrees."""
+"""Operands, and the view of complex pytrees as real vectors."""
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,19 +20,15 @@ def mixed(seed: int = 0) -> dict:
     }
 
 
-def test_the_way_there_and_back() -> None:
+def test_restore_is_the_inverse_of_real_view() -> None:
     tree = mixed()
     flat, restore = real_view(tree)
     assert flat.shape == (3, 2 * 20 + 2 + 2 + 1)
     assert flat.dtype == jnp.float32
-    back = restore(flat)
-    assert jax.tree.structure(back) == jax.tree.structure(tree)
-    for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(tree)):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(restore(flat), tree, strict=True)
 
 
-def test_inner_products_are_the_real_ones_image_by_image() -> None:
+def test_inner_products_of_rows_are_the_real_inner_products_of_the_pytrees() -> None:
     a, b = mixed(0), mixed(1)
     rows = jnp.sum(real_view(a)[0] * real_view(b)[0], axis=1)
     for image in range(3):
@@ -40,7 +37,7 @@ def test_inner_products_are_the_real_ones_image_by_image() -> None:
         np.testing.assert_allclose(rows[image], expected, rtol=1e-5)
 
 
-def test_types_that_differ_are_restored(float64: None) -> None:
+def test_leaves_of_different_types_are_restored(float64: None) -> None:
     tree = {
         "a": jnp.ones((2, 3), jnp.complex64),
         "b": jnp.ones((2, 3), jnp.float64),
@@ -51,7 +48,7 @@ def test_types_that_differ_are_restored(float64: None) -> None:
     assert [leaf.dtype for leaf in restore(flat).values()] == [jnp.complex64, jnp.float64, jnp.float32]
 
 
-def test_it_passes_through_jit_and_grad() -> None:
+def test_real_view_works_inside_jit_and_grad() -> None:
     norm = lambda tree: jnp.sum(real_view(tree)[0] ** 2)
     gradient = jax.jit(jax.grad(norm))(mixed())
     np.testing.assert_allclose(gradient["image"], 2 * jnp.conj(mixed()["image"]), rtol=1e-6)
@@ -60,7 +57,7 @@ def test_it_passes_through_jit_and_grad() -> None:
 @pytest.mark.parametrize(
     "tree", [{}, jnp.zeros(()), (jnp.zeros((2, 1)), jnp.zeros((3, 1))), [jnp.zeros(2), jnp.ones(())]]
 )
-def test_leaves_without_a_common_batch_are_refused(tree: object) -> None:
+def test_leaves_without_a_common_batch_axis_raise_an_error(tree: object) -> None:
     with pytest.raises(ValueError, match="same leading batch axis"):
         real_view(tree)
 
@@ -78,4 +75,4 @@ def test_an_operand_is_frozen_and_may_hold_static_fields() -> None:
     assert doubled.name == "a"
     np.testing.assert_array_equal(doubled.weight, 2.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        model.name = "b"
+        model.name = "b"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The models that come with the package: small files, a card, and what the card promises."""
+"""The models that come with the package: their size, their model card, and the quality that it reports."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from deqjax import model_folders
 
 REAL = Path(__file__).parents[2] / "shared/data/val/siat_s4_ax.h5"
 LEAST_GAIN = {"brain": 3.0, "brain-dncnn": 2.0, "brain-small": 3.0}
-"""Decibels over zero-filled on the first real slices, 4x; the cards give the mean over all of them."""
+"""The smallest PSNR gain over zero-filled images, in dB, on the first real slices at 4x. The cards have the mean."""
 
 each_model = pytest.mark.parametrize("name", dj.models())
 
@@ -22,14 +22,14 @@ def slice_and_mask() -> tuple[np.ndarray, jnp.ndarray]:
     return kspace, jnp.asarray(dj.masks.CartesianRandom(4, 0.08)(kspace.shape, "phantom"))
 
 
-def test_there_are_models() -> None:
+def test_models_lists_the_names_and_load_reports_them() -> None:
     assert dj.models() == sorted(LEAST_GAIN)
     with pytest.raises(ValueError, match="come with deqjax are brain, brain-dncnn, brain-small"):
         dj.load("brian")
 
 
 @each_model
-def test_a_model_is_small_and_its_card_says_what_it_is(name: str) -> None:
+def test_a_model_is_small_and_has_a_complete_card(name: str) -> None:
     folder = model_folders.find(name)
     assert (folder / "params.npz").stat().st_size < 5e6
     card = (folder / "README.md").read_text()
@@ -39,7 +39,7 @@ def test_a_model_is_small_and_its_card_says_what_it_is(name: str) -> None:
 
 
 @each_model
-def test_a_model_converges_at_every_scale(name: str, slice_and_mask) -> None:
+def test_a_model_converges_at_every_scale(name: str, slice_and_mask: tuple) -> None:
     kspace, mask = slice_and_mask
     recon, params = dj.load(name)
     A = dj.physics.MaskedFourier(mask)
@@ -54,16 +54,16 @@ def test_a_model_converges_at_every_scale(name: str, slice_and_mask) -> None:
     assert better > start + 1
 
 
-def test_the_two_line_way_in(slice_and_mask) -> None:
+def test_reconstruct_kspace_uses_a_model(slice_and_mask: tuple) -> None:
     kspace, mask = slice_and_mask
-    image, stats = dj.reconstruct(mask * kspace, mask, model="brain-small")
+    image, stats = dj.reconstruct_kspace(mask * kspace, mask, model="brain-small")
     assert image.shape == kspace.shape
     assert bool(stats.converged)
 
 
 @each_model
-@pytest.mark.skipif(not REAL.exists(), reason="the real slices are not here")
-def test_a_model_keeps_its_promise_on_real_slices(name: str) -> None:
+@pytest.mark.skipif(not REAL.exists(), reason="the real slices are not available")
+def test_a_model_reaches_its_gain_on_real_slices(name: str) -> None:
     scan = dj.data.read_volume(REAL, (0, 1))
     mask = jnp.asarray(dj.masks.CartesianRandom(4, 0.08)(scan.kspace.shape[-2:], scan.name))
     recon, params = dj.load(name)

@@ -1,4 +1,4 @@
-"""Iteration maps: one step x -> f(x) each, whose fixed point is the reconstruction."""
+"""Iteration maps: each one is a step x -> f(x) of an iteration whose fixed point is the reconstruction."""
 
 from deqjax.maps.admm import ADMM
 from deqjax.maps.fista import FISTA

@@ -1,4 +1,4 @@
-"""DE-ADMM: agree with the data, denoise, and keep account of what the two disagree about."""
+"""DE-ADMM: the alternating direction method of multipliers with a denoiser."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,12 @@ from deqjax.types import MapArgs, Net, Params
 
 @dataclass(frozen=True)
 class ADMM:
-    """DE-ADMM on the pair (image z, dual u): ``x = (A^H A + penalty I)^-1 (A^H y + penalty (z - u))``,
-    ``z+ = D(x + u)``, ``u+ = u + x - z+``.
+    """DE-ADMM, an iteration on the pair of the image z and the dual variable u.
 
-    At the fixed point x = z, where the data term and the denoiser balance: ``A^H (A x - y) + penalty u = 0`` and
-    ``x = D(x + u)``. With a denoiser that was trained by itself this is plug-and-play ADMM.
+    ``x = (A^H A + penalty I)^-1 (A^H y + penalty (z - u))``, ``z+ = D(x + u)``, ``u+ = u + x - z+``.
+
+    At the fixed point x = z, and the data term and the denoiser balance: ``A^H (A x - y) + penalty u = 0`` and
+    ``x = D(x + u)``. With a denoiser that was trained on its own, this is plug-and-play ADMM.
 
     Sources: D. Gilton, G. Ongie, R. Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE
     Trans. Comput. Imaging 7:1123, 2021, section III.A (DE-ADMM); S. H. Chan, X. Wang, O. A. Elgendy, "Plug-and-play
@@ -23,9 +24,10 @@ class ADMM:
 
     Attributes:
       net: the denoiser D.
-      penalty: > 0, against data whose forward model has norm 1; where it is learned, its first value.
-      learn_penalty: train it, as the exponential of a parameter.
-      cg_steps: conjugate gradient steps where the forward model has no closed form.
+      penalty: the weight of the denoiser relative to the data, > 0, for a forward model of norm 1. If it is learned,
+        this is its initial value.
+      learn_penalty: whether the penalty is learned. It is then the exponential of a parameter.
+      cg_steps: the number of conjugate gradient steps if the forward model has no closed form.
 
     >>> import deqjax as dj
     >>> admm = ADMM(dj.nets.DnCNN(layers=2, features=4))
@@ -49,9 +51,9 @@ class ADMM:
     def __call__(self, state: tuple[jax.Array, jax.Array], args: MapArgs) -> tuple[jax.Array, jax.Array]:
         image, dual = state
         penalty = positive(args.params, "penalty", self.penalty)
-        agreed = args.A.regularised_inverse(args.zero_filled + penalty * (image - dual), penalty, self.cg_steps)
-        denoised = apply_net(self.net, args.params, agreed + dual)
-        return denoised, dual + agreed - denoised
+        consistent = args.A.regularised_inverse(args.zero_filled + penalty * (image - dual), penalty, self.cg_steps)
+        denoised = apply_net(self.net, args.params, consistent + dual)
+        return denoised, dual + consistent - denoised
 
     def image(self, state: tuple[jax.Array, jax.Array]) -> jax.Array:
         return state[0]

@@ -1,4 +1,4 @@
-"""DE-Grad: gradient descent on the data term and a learned regulariser."""
+"""DE-Grad: gradient descent on the data term and a learned regularizer."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from deqjax.types import MapArgs, Net, Params
 class Gradient:
     """DE-Grad, ``f(x) = x - step_size (A^H (A x - y) + x - D(x))``.
 
-    The learned gradient of the regulariser is ``x - D(x)`` with a denoiser D, the sign of regularisation by denoising:
-    a denoiser that was trained beforehand can be put in as it is.
+    The learned gradient of the regularizer is ``x - D(x)`` with a denoiser D, as in regularisation by denoising. A
+    denoiser that was trained on its own can therefore be used without a change of sign.
 
     Sources: D. Gilton, G. Ongie, R. Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE
     Trans. Comput. Imaging 7:1123, 2021, section III.A (DE-Grad); Y. Romano, M. Elad, P. Milanfar, "The little engine
@@ -21,8 +21,8 @@ class Gradient:
 
     Attributes:
       net: the denoiser D.
-      step_size: > 0; where it is learned, its first value.
-      learn_step_size: train it, as the exponential of a parameter.
+      step_size: > 0. If it is learned, this is its initial value.
+      learn_step_size: whether the step size is learned. It is then the exponential of a parameter.
 
     >>> import jax.numpy as jnp, deqjax as dj
     >>> de_grad = Gradient(dj.nets.DnCNN(layers=2, features=4))
@@ -44,8 +44,8 @@ class Gradient:
 
     def __call__(self, image: jax.Array, args: MapArgs) -> jax.Array:
         step_size = positive(args.params, "step_size", self.step_size)
-        regulariser = image - apply_net(self.net, args.params, image)
-        return image - step_size * (args.A.normal(image) - args.zero_filled + regulariser)
+        regularizer_gradient = image - apply_net(self.net, args.params, image)
+        return image - step_size * (args.A.normal(image) - args.zero_filled + regularizer_gradient)
 
     def image(self, state: jax.Array) -> jax.Array:
         return state

@@ -1,4 +1,4 @@
-"""Half-quadratic splitting: denoise, then make the image agree with the data."""
+"""Half-quadratic splitting: denoising, followed by data consistency."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from deqjax.types import MapArgs, Net, Params
 class HalfQuadratic:
     """Half-quadratic splitting, ``f(x) = (A^H A + penalty I)^-1 (A^H y + penalty D(x))``.
 
-    The second step is ``argmin_z ||A z - y||^2 + penalty ||z - D(x)||^2``, in closed form for a single coil, by a fixed
-    number of conjugate gradient steps for several.
+    The second step is ``argmin_z ||A z - y||^2 + penalty ||z - D(x)||^2``. It has a closed form for a single coil. For
+    several coils it takes a fixed number of conjugate gradient steps.
 
     Sources: D. Geman and C. Yang, "Nonlinear image recovery with half-quadratic regularization", IEEE Trans. Image
     Process. 4:932, 1995; with a learned denoiser, H. K. Aggarwal, M. P. Mani, M. Jacob, "MoDL: model-based deep
@@ -21,9 +21,10 @@ class HalfQuadratic:
 
     Attributes:
       net: the denoiser D.
-      penalty: > 0, against data whose forward model has norm 1; where it is learned, its first value.
-      learn_penalty: train it, as the exponential of a parameter.
-      cg_steps: conjugate gradient steps where the forward model has no closed form.
+      penalty: the weight of the denoiser relative to the data, > 0, for a forward model of norm 1. If it is learned,
+        this is its initial value.
+      learn_penalty: whether the penalty is learned. It is then the exponential of a parameter.
+      cg_steps: the number of conjugate gradient steps if the forward model has no closed form.
 
     >>> import jax.numpy as jnp, deqjax as dj
     >>> hqs = HalfQuadratic(dj.nets.DnCNN(layers=2, features=4))

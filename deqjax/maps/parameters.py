@@ -1,4 +1,4 @@
-"""The parameters of iteration maps: networks, and learned scalars that stay positive."""
+"""Parameters of iteration maps: those of a network, and learned scalars that stay positive."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from deqjax.types import Net, Params
 
 
 def init_net(net: Net, key: jax.Array) -> Params:
-    """Make the parameters of a net on complex images, ``{"net": ...}``.
+    """Make fresh parameters of a net for complex images, ``{"net": ...}``.
 
     >>> import deqjax as dj
     >>> list(init_net(dj.nets.DnCNN(layers=2, features=4), jax.random.key(0)))
@@ -17,15 +17,25 @@ def init_net(net: Net, key: jax.Array) -> Params:
 
 
 def apply_net(net: Net, params: Params, image: jax.Array) -> jax.Array:
-    """Apply the net of a map to (batch, y, x) complex images.
+    """Apply the net of a map to complex images (batch, y, x).
+
+    Args:
+      net: the net.
+      params: the parameters of the map, of which ``params["net"]`` are those of the net.
+      image: complex, (batch, y, x).
 
     Raises:
       ValueError: the images are volumes or series, for which there is no net.
+
+    >>> import deqjax as dj
+    >>> net = dj.nets.DnCNN(layers=2, features=4)
+    >>> apply_net(net, init_net(net, jax.random.key(0)), jnp.ones((3, 8, 9), complex)).shape
+    (3, 8, 9)
     """
     if image.ndim != 3:
         raise ValueError(
-            f"{type(net).__name__} needs images (batch, y, x), and these have shape {image.shape}: pass slices or frames as "
-            "a batch, or use a map with a prior of three dimensions"
+            f"{type(net).__name__} needs images (batch, y, x), and these have shape {image.shape}: pass slices or "
+            "frames as a batch, or use a map with a prior of three dimensions"
         )
     return net.apply({"params": params["net"]}, image)
 
@@ -40,7 +50,7 @@ def init_positive(name: str, value: float, learn: bool) -> Params:
     {'log_step_size': Array(0., dtype=float32)}
     """
     if value <= 0:
-        raise ValueError(f"{name} must be positive, not {value}")
+        raise ValueError(f"{name} must be positive; it is {value}")
     return {f"log_{name}": jnp.log(jnp.float32(value))} if learn else {}
 
 

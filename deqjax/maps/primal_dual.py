@@ -1,6 +1,8 @@
-"""Primal-dual splitting: total variation, wavelets, and whatever else is a sum of magnitudes."""
+"""Primal-dual splitting for total variation, wavelets and every other prior that is a sum of magnitudes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +13,26 @@ from deqjax.types import MapArgs, Params, Prior
 
 @dataclass(frozen=True)
 class PrimalDual:
-    """The minimiser of ``1/2 ||A x - y||^2 + weight ||K x||``, as a fixed point of image and dual variable.
+    """Primal-dual splitting for ``min 1/2 ||A x - y||^2 + weight ||K x||``, with the image x and the dual variable u.
 
-    ``x+ = x - step_size (A^H A x - A^H y + K^H u)``, then ``u+ = P(u + dual_step K (2 x+ - x))`` where P clips
-    magnitudes to ``weight``. With ``dual_step = (1 / step_size - 1/2) / ||K||^2`` it converges for every step size
-    below 2 and ``||A^H A|| <= 1``. The weight is relative to the scale of the data
-    (:class:`deqjax.EnergyScale`), and it can be learned: the implicit gradient reaches it.
+    ``x+ = x - step_size (A^H A x - A^H y + K^H u)``, then ``u+ = P(u + dual_step K (2 x+ - x))``, where P clips
+    magnitudes to ``weight``. With ``dual_step = (1 / step_size - 1/2) / ||K||^2`` and ``||A^H A|| <= 1`` the iteration
+    converges for every step size below 2. The weight is relative to the scale of the data
+    (:class:`deqjax.EnergyScale`). It can be learned, because the fixed point is differentiable with respect to it.
 
     Sources: L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and
     linear composite terms", J. Optim. Theory Appl. 158:460, 2013, algorithm 3.1 and theorem 3.1; B. C. Vu, Adv.
     Comput. Math. 38:667, 2013.
 
     Attributes:
-      prior: K and its norm, for instance ``deqjax.priors.TotalVariation()``.
-      weight: > 0; where it is learned, its first value.
-      learn_weight: train it, as the exponential of a parameter.
-      step_size: of the image, in (0, 2); Anderson reaches 1e-4 in half the steps at 0.5 that it takes at 1.
+      prior: K and its norm, for example ``deqjax.priors.TotalVariation()``.
+      weight: > 0. If it is learned, this is its initial value.
+      learn_weight: whether the weight is learned. It is then the exponential of a parameter.
+      step_size: the step size of the image, in (0, 2). Anderson reaches 1e-4 with 0.5 in half the number of steps that
+        it needs with 1.
+
+    Raises:
+      ValueError: the step size is out of range. ``start`` raises it if the prior has too many dimensions.
 
     >>> import deqjax as dj
     >>> tv = PrimalDual(dj.priors.TotalVariation(), weight=0.01)
@@ -43,7 +49,7 @@ class PrimalDual:
 
     def __post_init__(self) -> None:
         if not 0 < self.step_size < 2:
-            raise ValueError(f"PrimalDual needs 0 < step_size < 2, not {self.step_size}")
+            raise ValueError(f"PrimalDual needs 0 < step_size < 2; it is {self.step_size}")
 
     def init(self, key: jax.Array) -> Params:
         return init_positive("weight", self.weight, self.learn_weight)
@@ -56,8 +62,8 @@ class PrimalDual:
     def __call__(self, state: tuple[jax.Array, jax.Array], args: MapArgs) -> tuple[jax.Array, jax.Array]:
         image, dual = state
         dual_step = (1 / self.step_size - 0.5) / self.prior.norm_squared
-        slope = args.A.normal(image) - args.zero_filled + adjoint(self.prior.analysis, image, dual)
-        moved = image - self.step_size * slope
+        gradient = args.A.normal(image) - args.zero_filled + adjoint(self.prior.analysis, image, dual)
+        moved = image - self.step_size * gradient
         ascent = jax.tree.map(lambda u, c: u + dual_step * c, dual, self.prior.analysis(2 * moved - image))
         return moved, self.prior.project(ascent, positive(args.params, "weight", self.weight))
 
@@ -66,7 +72,7 @@ class PrimalDual:
 
 
 def check_prior(prior: Prior, image: jax.Array) -> None:
-    """Raise a ValueError where a prior would take the batch of images for an axis of the image.
+    """Raise a ValueError if a prior would treat the batch axis as an axis of the image.
 
     >>> import deqjax as dj
     >>> check_prior(dj.priors.TotalVariation(dimensions=3), jnp.zeros((2, 8, 8)))
@@ -77,8 +83,13 @@ def check_prior(prior: Prior, image: jax.Array) -> None:
         raise ValueError(f"{prior} needs images of more axes than {image.shape[1:]}: set its dimensions")
 
 
-def adjoint(linear, image: jax.Array, value: jax.Array) -> jax.Array:
-    """Apply the adjoint of a linear function of images, whose transpose JAX knows: ``K^H u = conj(K^T conj(u))``.
+def adjoint(linear: Callable[[jax.Array], Any], image: jax.Array, value: Any) -> jax.Array:
+    """Apply the adjoint of a linear function of images, ``K^H u = conj(K^T conj(u))``, where JAX derives K^T.
+
+    Args:
+      linear: K.
+      image: has the shape and the type of the argument of K.
+      value: u, which has the structure of the result of K.
 
     >>> double = lambda x: 2j * x
     >>> adjoint(double, jnp.ones(1, complex), jnp.ones(1, complex))

@@ -1,4 +1,4 @@
-"""DE-Prox: a gradient step on the data, then a learned denoiser in the place of a proximal operator."""
+"""DE-Prox: a gradient step on the data term, followed by a learned denoiser instead of a proximal operator."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,17 @@ from deqjax.types import MapArgs, Net, Params
 class ProximalGradient:
     """DE-Prox, ``f(x) = R(x - step_size A^H (A x - y))``.
 
-    With ``||A^H A|| <= 1`` a step size up to 2 does not expand. f contracts where R does, which no bound on the layers
-    of ``R = I + N`` promises (R is up to 2-Lipschitz when N is 1-Lipschitz): read the ``Stats``.
+    With ``||A^H A|| <= 1`` the gradient step is nonexpansive for step sizes up to 2, so that f contracts where R does.
+    A bound on the layers of ``R = I + N`` does not imply that R contracts: if N is 1-Lipschitz, R is up to 2-Lipschitz.
+    The ``Stats`` report whether the iteration converged.
 
     Source: D. Gilton, G. Ongie, R. Willett, "Deep equilibrium architectures for inverse problems in imaging", IEEE
     Trans. Comput. Imaging 7:1123, 2021, section III.A (DE-Prox).
 
     Attributes:
       net: the denoiser R.
-      step_size: > 0; where it is learned, its first value.
-      learn_step_size: train it, as the exponential of a parameter.
+      step_size: > 0. If it is learned, this is its initial value.
+      learn_step_size: whether the step size is learned. It is then the exponential of a parameter.
 
     >>> import jax.numpy as jnp, deqjax as dj
     >>> de_prox = ProximalGradient(dj.nets.DnCNN(layers=2, features=4))

@@ -1,4 +1,4 @@
-"""The learned part: denoisers in linen, and the bound on their convolutions."""
+"""Denoising networks in Flax linen, and bounds on the operator norms of their convolutions."""
 
 from deqjax.nets.convolution import convolve
 from deqjax.nets.dncnn import DnCNN

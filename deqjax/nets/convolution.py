@@ -1,4 +1,4 @@
-"""A convolution whose gradient is as fast as itself."""
+"""A convolution whose gradients are as fast as the convolution itself."""
 
 import jax
 import jax.numpy as jnp
@@ -7,22 +7,25 @@ from jax.interpreters import ad, batching, mlir
 
 
 def convolve(features: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Correlate features with a kernel of odd size, stride 1, zeros beyond the border.
+    """Correlate features with a kernel of odd size, with stride 1 and zero padding.
 
     ``out[b, y, x, o] = sum_{i, j, c} features[b, y + i - kh // 2, x + j - kw // 2, c] kernel[i, j, c, o]``
 
-    A primitive of its own, because the transposes that automatic differentiation makes of a convolution have layouts
-    for which XLA on the CPU has no fast path inside a loop: 9 to 66 times slower with respect to the features, 60 to
-    200 times with respect to the kernel (measured, jax 0.10.2 and 0.12.0.1). The backward solve of a deep equilibrium
-    is a loop of the one, an unrolled iteration a loop of the other. Here both are plain convolutions again. It is
-    bilinear, so every mode of differentiation follows from its two transposes.
+    It is a JAX primitive of its own. Automatic differentiation of JAX's convolution makes transposes whose layouts are
+    slow in a loop with XLA on the CPU: by 9 to 66 times for the transpose with respect to the features, which the
+    backward solve of a deep equilibrium model runs in a loop, and by 60 to 200 times for the transpose with respect to
+    the kernel, which an unrolled iteration runs in a loop (measured, jax 0.10.2 and 0.12.0.1). Here both transposes are
+    plain convolutions. The primitive is bilinear, so that every mode of differentiation follows from them.
 
     Args:
-      features: (batch, y, x, in), float.
-      kernel: (kh, kw, in, out), kh and kw odd.
+      features: (batch, y, x, in), real.
+      kernel: (kh, kw, in, out), with odd kh and kw.
+
+    Returns:
+      The correlated features, (batch, y, x, out).
 
     Raises:
-      ValueError: an even kernel, or channels that differ.
+      ValueError: the size of the kernel is even, or the numbers of channels differ.
 
     >>> convolve(jnp.ones((1, 3, 3, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0]
     Array([[4., 6., 4.],
@@ -31,8 +34,8 @@ def convolve(features: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0 or kernel.shape[2] != features.shape[-1]:
         raise ValueError(
-            f"features (batch, y, x, in) of shape {features.shape} need a kernel (kh, kw, in, out) of odd size with as "
-            f"many input channels; it has shape {kernel.shape}"
+            f"features (batch, y, x, in) of shape {features.shape} need a kernel (kh, kw, in, out) of odd size with "
+            f"the same number of input channels; it has shape {kernel.shape}"
         )
     return _convolve.bind(features, kernel)
 
@@ -41,7 +44,7 @@ def _correlate(features: jax.Array, kernel: jax.Array, margins: str | list[tuple
     return jax.lax.conv_general_dilated(features, kernel, (1, 1), margins, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _transpose_features(cotangent: jax.Array, features: ad.UndefinedPrimal, kernel: jax.Array) -> jax.Array:
+def _transpose_features(cotangent: jax.Array, _: ad.UndefinedPrimal, kernel: jax.Array) -> jax.Array:
     flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
     return _convolve.bind(cotangent, jax.lax.optimization_barrier(flipped))
 

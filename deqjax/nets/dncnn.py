@@ -1,4 +1,4 @@
-"""The residual convolutional denoiser."""
+"""DnCNN, a residual convolutional denoiser, and the convolution layer of the networks."""
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,14 @@ from deqjax.nets.convolution import convolve
 
 
 class Conv(nn.Module):
-    """One 'same' convolution of odd size on (batch, y, x, channel)."""
+    """A convolution layer of odd size with zero padding, for features (batch, y, x, channel).
+
+    Attributes:
+      features: the number of output channels.
+      kernel_size: odd.
+      use_bias: whether a bias is added.
+      initial_scale: the variance of the initial kernel, multiplied by the number of inputs of one output.
+    """
 
     features: int
     kernel_size: int
@@ -27,18 +34,19 @@ class Conv(nn.Module):
 
 
 class DnCNN(nn.Module):
-    """The denoiser ``R(x) = x + N(x)``: N is a chain of convolutions and rectifiers on real and imaginary part.
+    """The denoiser ``R(x) = x + N(x)``: N is a chain of convolutions and rectifiers on real and imaginary parts.
 
-    Without batch norm, which would undo any bound on the convolutions; group norm, an option, undoes it too. The last
-    layer starts small, so that an untrained R is near the identity.
+    There is no batch normalisation, because it would invalidate a bound on the convolutions. Group normalisation, which
+    is an option, invalidates it too. The initial weights of the last layer are small, so that an untrained R is close
+    to the identity.
 
     Attributes:
-      layers: number of convolutions, at least 2.
-      features: channels between them.
+      layers: the number of convolutions, at least 2.
+      features: the number of channels between them.
       kernel_size: odd.
-      residual: give x + N(x), else N(x).
-      group_norm: number of groups of a normalisation after each inner convolution, 0 for none.
-      use_bias: add a bias after each convolution.
+      residual: whether the result is ``x + N(x)``; otherwise it is N(x).
+      group_norm: the number of groups of a group normalisation after each inner convolution; 0 for none.
+      use_bias: whether every convolution adds a bias.
 
     Source: K. Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising", IEEE
     Trans. Image Process. 26:3142, 2017, section III.A.
@@ -58,10 +66,14 @@ class DnCNN(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
-        """Denoise (batch, y, x) complex images."""
+        """Denoise complex images (batch, y, x).
+
+        Raises:
+          ValueError: the number of layers or the size of the kernel is invalid.
+        """
         if self.layers < 2 or self.kernel_size % 2 == 0:
             raise ValueError(
-                f"DnCNN needs layers >= 2 and an odd kernel_size, not {self.layers} and {self.kernel_size}"
+                f"DnCNN needs layers >= 2 and an odd kernel_size; they are {self.layers} and {self.kernel_size}"
             )
         out = jnp.stack([image.real, image.imag], axis=-1)
         for index in range(self.layers - 1):

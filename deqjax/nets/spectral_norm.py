@@ -1,17 +1,18 @@
-"""A bound on the norm of every convolution as an operator on images, as pure functions of the parameter tree.
+"""Bounds on the operator norms of convolutions, as pure functions of the parameters.
 
-The operator of a kernel, on images of any size with zeros beyond the border, has at most the norm of its symbol
+As an operator on images of any size with zero padding, a convolution has at most the norm of the symbol of its kernel,
 
-    ||conv|| <= max_w ||K(w)||,   K(w) = sum_j kernel[j] exp(-i <w, j>),   an (out x in) matrix for every frequency,
+    ||conv|| <= max_w ||K(w)||,   K(w) = sum_j kernel[j] exp(-i <w, j>),   an (out x in) matrix for every frequency w.
 
-and on a grid of n x n frequencies the maximum is missed by at most ``1 / cos(pi d / n)`` an axis, where d is half the
-width of the kernel, rounded up. So one small matrix a frequency bounds the operator at every image size.
+The maximum over a grid of n x n frequencies is smaller than the maximum over all frequencies by a factor of at most
+``1 / cos(pi d / n)`` per axis, where d is the size of the kernel divided by 2, without remainder. One small matrix per
+frequency therefore bounds the operator for every image size.
 
 Sources: H. Sedghi, V. Gupta, P. Long, "The singular values of convolutional layers", ICLR 2019, theorem 5 (the symbol);
 L. Pfister and Y. Bresler, "Bounding multivariate trigonometric polynomials", IEEE Trans. Signal Process. 67:700, 2019
 (the grid); T. Miyato et al., "Spectral normalization for generative adversarial networks", ICLR 2018, section 2.1 (the
-vectors carried from step to step); B. Delattre et al., "Efficient bound of Lipschitz constant for convolutional layers
-by Gram iteration", ICML 2023, theorem 1.
+vectors that are kept from one training step to the next); B. Delattre et al., "Efficient bound of Lipschitz constant
+for convolutional layers by Gram iteration", ICML 2023, theorem 1.
 """
 
 import math
@@ -22,17 +23,21 @@ import jax.numpy as jnp
 from deqjax.types import Params
 
 GRID = 24
-"""Frequencies an axis; 3 x 3 kernels are then bounded to 1.7 % above their true norm at most."""
+"""The number of frequencies per axis. The bound of a 3 x 3 kernel is then at most 1.7 % above its norm."""
 
 MARGIN = 1.005
-"""What is kept in hand for a power iteration that lags behind the training step."""
+"""A safety factor, because the power iteration lags behind the kernels, which change in every training step."""
 
 Vectors = dict[str, jax.Array]
-"""For every kernel, by its path, one vector a frequency: (GRID, GRID // 2 + 1, in) complex."""
+"""For the path of every kernel, one vector per frequency: (GRID, GRID // 2 + 1, in) complex."""
 
 
 def grid_factor(shape: tuple[int, ...], grid: int = GRID) -> float:
-    """How much larger the symbol of a kernel (kh, kw, in, out) can be between the frequencies of the grid.
+    """Bound the ratio of the maximum of a symbol over all frequencies to its maximum over the grid.
+
+    Args:
+      shape: the shape of the kernel, (kh, kw, in, out).
+      grid: the number of frequencies per axis.
 
     >>> round(grid_factor((3, 3, 8, 8)), 4)
     1.0173
@@ -41,16 +46,25 @@ def grid_factor(shape: tuple[int, ...], grid: int = GRID) -> float:
 
 
 def symbol(kernel: jax.Array, grid: int = GRID) -> jax.Array:
-    """The matrices K(w) of a kernel: (kh, kw, in, out) to (grid, grid // 2 + 1, in, out); the rest are conjugates."""
+    """Compute the matrices K(w) of a kernel (kh, kw, in, out): (grid, grid // 2 + 1, in, out).
+
+    The matrices of the other frequencies are the complex conjugates of these.
+
+    >>> symbol(jnp.ones((3, 3, 2, 4))).shape
+    (24, 13, 2, 4)
+    """
     return jnp.fft.rfft2(kernel, (grid, grid), axes=(0, 1))
 
 
 def init_spectral(params: Params, steps: int = 100) -> Vectors:
-    """Start the power iteration of every convolution kernel in a parameter tree.
+    """Make the vectors of the power iteration for every convolution kernel among the parameters.
 
     Args:
-      params: a nested dict; the kernels are the arrays of four axes (kh, kw, in, out).
-      steps: iterations, enough to forget the start.
+      params: a nested dict, in which every array with four axes is a kernel (kh, kw, in, out).
+      steps: the number of iterations from random vectors.
+
+    Returns:
+      The vectors of every kernel, by the path of the kernel.
 
     >>> list(init_spectral({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}))
     ['conv/kernel']
@@ -65,19 +79,20 @@ def init_spectral(params: Params, steps: int = 100) -> Vectors:
 
 
 def normalise(params: Params, vectors: Vectors, bound: float, steps: int = 1) -> tuple[Params, Vectors]:
-    """Shrink every convolution whose norm is above the bound: ``kernel * min(1, bound / norm)``.
+    """Scale every kernel so that the estimated norm of its convolution is within a bound.
 
-    Call it once a training step, outside the solve. The norm is the grid maximum of ``||K(w) v||``, times
-    :func:`grid_factor` and :data:`MARGIN`; its gradient holds the vectors fixed.
+    ``kernel * min(1, bound / norm)``, where the norm is the maximum of ``||K(w) v||`` over the grid, multiplied by
+    :func:`grid_factor` and :data:`MARGIN`. Its gradient treats the vectors v as constants. Call this function once per
+    training step, outside the solve.
 
     Args:
-      params: the tree that is trained.
-      vectors: from :func:`init_spectral` or the step before.
-      bound: largest operator norm allowed, > 0.
-      steps: power iterations.
+      params: the parameters that are trained.
+      vectors: from :func:`init_spectral`, or from the previous step.
+      bound: the largest operator norm, > 0.
+      steps: the number of power iterations.
 
     Returns:
-      The tree with bounded kernels, and the new vectors.
+      The parameters with the scaled kernels, and the new vectors.
 
     >>> params = {"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}
     >>> bounded, _ = normalise(params, init_spectral(params), bound=1.0)
@@ -94,15 +109,16 @@ def normalise(params: Params, vectors: Vectors, bound: float, steps: int = 1) ->
 
 
 def operator_norm_bound(kernel: jax.Array, steps: int = 8, grid: int = 48) -> jax.Array:
-    """Bound the operator norm of a convolution from above, at every image size, without luck.
+    """Compute an upper bound on the operator norm of a convolution that is valid for every image size.
 
-    Gram iteration: ``G <- G^H G`` squares the singular values, so that ``||K|| <= ||G_t||_F^(1 / 2^t)``, from above,
-    within a factor ``rank^(1 / 2^(t + 1))``.
+    It uses the Gram iteration: ``G <- G^H G`` squares the singular values, so that ``||K|| <= ||G_t||_F^(1 / 2^t)``.
+    This bound exceeds the norm by a factor of at most ``rank^(1 / 2^(t + 1))``. In contrast to a power iteration it
+    does not depend on initial vectors.
 
     Args:
       kernel: (kh, kw, in, out).
-      steps: t; 8 leaves at most 0.8 % at 64 channels.
-      grid: frequencies an axis; 48 adds at most 0.4 % for 3 x 3 kernels.
+      steps: the number t of iterations. With 8 the bound is at most 0.8 % too large for 64 channels.
+      grid: the number of frequencies per axis. 48 adds at most 0.4 % for 3 x 3 kernels.
 
     >>> round(float(operator_norm_bound(jnp.ones((3, 3, 1, 1)))), 2)
     9.04
@@ -122,14 +138,26 @@ def operator_norm_bound(kernel: jax.Array, steps: int = 8, grid: int = 48) -> ja
 
 
 def norm_bounds(params: Params) -> dict[str, float]:
-    """Bound every convolution of a parameter tree, by path, with :func:`operator_norm_bound`, for tests and reports."""
+    """Compute :func:`operator_norm_bound` of every kernel among the parameters, by the path of the kernel.
+
+    >>> [round(bound, 2) for bound in norm_bounds({"conv": {"kernel": jnp.ones((3, 3, 1, 1))}}).values()]
+    [9.04]
+    """
     return {path: float(operator_norm_bound(kernel)) for path, kernel in _kernels(params).items()}
 
 
 def certify(params: Params, bound: float) -> Params:
-    """Shrink every convolution whose certified norm is above the bound, ``kernel * min(1, bound / norm)``.
+    """Scale every kernel so that the operator norm of its convolution is provably within a bound.
 
-    For parameters that are saved: it needs no vectors, and what it returns is bounded without luck.
+    ``kernel * min(1, bound / norm)``, where the norm is that of :func:`operator_norm_bound`. It needs no vectors. Use
+    it for parameters that are saved.
+
+    Args:
+      params: a nested dict, in which every array with four axes is a kernel (kh, kw, in, out).
+      bound: the largest operator norm, > 0.
+
+    Returns:
+      The parameters with the scaled kernels.
 
     >>> certified = certify({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}, bound=1.0)
     >>> round(float(operator_norm_bound(certified["conv"]["kernel"])), 4)
@@ -141,11 +169,11 @@ def certify(params: Params, bound: float) -> Params:
 
 
 def _power_iteration(kernel: jax.Array, vectors: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-    """The grid maximum of ``||K(w) v||`` after a number of steps ``v <- K^H K v / ||.||``, and the vectors."""
+    """Return the grid maximum of ``||K(w) v||`` after steps ``v <- K^H K v / ||K^H K v||``, and the vectors v."""
     matrices = symbol(kernel)
     fixed = jax.lax.stop_gradient(matrices)
     largest = jnp.max(jnp.abs(fixed))
-    fixed = fixed / jnp.where(largest > 0, largest, 1)  # else ||K||^4 may leave the range of float32, and v stand still
+    fixed = fixed / jnp.where(largest > 0, largest, 1)  # otherwise ||K||^4 may overflow or underflow
 
     def unit(v: jax.Array) -> jax.Array:
         norm = jnp.linalg.norm(v, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The denoiser with a wide view."""
+"""U-Net, a convolutional denoiser with a large receptive field."""
 
 import flax.linen as nn
 import jax
@@ -8,22 +8,23 @@ from deqjax.nets.dncnn import Conv
 
 
 class UNet(nn.Module):
-    """The denoiser ``R(x) = x + N(x)`` where N is a U-Net on real and imaginary part.
+    """The denoiser ``R(x) = x + N(x)``, where N is a U-Net on real and imaginary parts.
 
-    Every level has two convolutions with rectifiers; the way down halves the size by averaging and doubles the
-    channels, the way up repeats samples and joins the features of the way down. Images of any size are padded with
-    zeros to a multiple of ``2^(levels - 1)`` and cropped. The last layer starts small, so that an untrained R is near
-    the identity. Nothing is normalised inside.
+    Every level has two convolutions with rectifiers. The encoder halves the size by averaging and doubles the number of
+    channels from level to level. The decoder doubles the size by repeating pixels and concatenates the features of the
+    encoder. Images of any size are padded with zeros to a multiple of ``2^(levels - 1)``, and the result is cropped.
+    The initial weights of the last layer are small, so that an untrained R is close to the identity. There are no
+    normalisation layers.
 
     Attributes:
-      levels: sizes, at least 1.
-      features: channels at full size.
+      levels: the number of resolutions, at least 1.
+      features: the number of channels at the full resolution.
       kernel_size: odd.
-      residual: give x + N(x), else N(x).
-      use_bias: add a bias after each convolution.
+      residual: whether the result is ``x + N(x)``; otherwise it is N(x).
+      use_bias: whether every convolution adds a bias.
 
     Source: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation",
-    MICCAI 2015, figure 1; without its batch norm and its valid convolutions.
+    MICCAI 2015, figure 1, with zero padding in the convolutions.
 
     >>> net = UNet(levels=2, features=4)
     >>> params = net.init(jax.random.key(0), jnp.zeros((1, 8, 8), complex))
@@ -39,20 +40,26 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
-        """Denoise (batch, y, x) complex images."""
+        """Denoise complex images (batch, y, x).
+
+        Raises:
+          ValueError: the number of levels or the size of the kernel is invalid.
+        """
         if self.levels < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"UNet needs levels >= 1 and an odd kernel_size, not {self.levels} and {self.kernel_size}")
+            raise ValueError(
+                f"UNet needs levels >= 1 and an odd kernel_size; they are {self.levels} and {self.kernel_size}"
+            )
         size = image.shape[1:]
         margin = [(0, -length % 2 ** (self.levels - 1)) for length in size]
         out = jnp.pad(jnp.stack([image.real, image.imag], axis=-1), [(0, 0), *margin, (0, 0)])
-        joined = []
+        encoded = []
         for level in range(self.levels):
             if level:
-                joined.append(out)
+                encoded.append(out)
                 out = _halve(out)
             out = self._level(out, level, f"down_{level}")
         for level in reversed(range(self.levels - 1)):
-            out = jnp.concatenate([_double(out), joined[level]], axis=-1)
+            out = jnp.concatenate([_double(out), encoded[level]], axis=-1)
             out = self._level(out, level, f"up_{level}")
         out = Conv(2, self.kernel_size, self.use_bias, 1e-2, name="last")(out)[:, : size[0], : size[1]]
         noise = jax.lax.complex(out[..., 0], out[..., 1])

@@ -1,10 +1,9 @@
-"""Fixed points: rules on flat real vectors, and the one loop that runs them."""
+"""Fixed-point solvers: update rules on flat real vectors, and the loop that applies them to a batch of images."""
 
 from deqjax.solvers.anderson import Anderson
 from deqjax.solvers.broyden import Broyden
 from deqjax.solvers.jaxopt_backend import JaxoptAnderson, JaxoptBroyden, JaxoptPicard
-from deqjax.solvers.loop import solve
+from deqjax.solvers.loop import Stats, solve
 from deqjax.solvers.picard import Picard
-from deqjax.solvers.stats import Stats
 
 __all__ = ["Anderson", "Broyden", "JaxoptAnderson", "JaxoptBroyden", "JaxoptPicard", "Picard", "Stats", "solve"]

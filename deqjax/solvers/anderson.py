@@ -8,8 +8,10 @@ import jax.numpy as jnp
 
 
 class AndersonState(NamedTuple):
+    """The last iterates and their residuals."""
+
     xs: jax.Array
-    """The last iterates, (history, n)."""
+    """The last iterates, (history, n). A row that has not been written yet is zero."""
 
     residuals: jax.Array
     """Their residuals f(x) - x, (history, n)."""
@@ -17,22 +19,22 @@ class AndersonState(NamedTuple):
 
 @dataclass(frozen=True)
 class Anderson:
-    """Anderson acceleration: mix the last iterates so that their mixed residual is smallest.
+    """Anderson acceleration: combine the last iterates so that the norm of their combined residual is smallest.
 
     ``x+ = sum_i a_i (x_i + relaxation r_i)``, where a minimises ``||sum_i a_i r_i||^2 + ridge sum_i ||a_i r_i||^2``
-    with ``sum_i a_i = 1`` and ``r_i = f(x_i) - x_i``. The ridge weighs each residual by its own size, so that it bounds
-    the condition of the system (by history / ridge) without drowning the small residuals of late steps in the large
-    ones of early steps, as a ridge on the whole Gram matrix does.
+    with ``sum_i a_i = 1`` and ``r_i = f(x_i) - x_i``. The ridge is relative to the norm of each residual. It bounds the
+    condition number of the linear system by history / ridge. A ridge relative to the trace of the Gram matrix would
+    instead be large compared with the small residuals of late steps.
 
     Source: H. F. Walker and P. Ni, "Anderson acceleration for fixed-point iterations", SIAM J. Numer. Anal. 49:1715,
     2011, algorithm AA with equation 2.1.
 
     Attributes:
-      history: number of iterates that are mixed, at least 1 (which is Picard).
-      relaxation: weight of the residuals; 1 takes f(x) in full.
-      ridge: relative regularisation; well above the rounding of the number type.
-      max_steps: evaluations of f at most.
-      rtol: relative residual at which an image stops.
+      history: the number of iterates that are combined, at least 1. With 1 the method is the Picard iteration.
+      relaxation: the weight of the residuals; 1 is undamped.
+      ridge: the relative regularisation. It should be well above the rounding error of the floating-point type.
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> import deqjax as dj
     >>> x, stats = dj.fixed_point(lambda x, b: 0.9 * x + b, jnp.zeros((1, 2)), jnp.ones(2), solver=Anderson())
@@ -48,7 +50,7 @@ class Anderson:
 
     def init(self, x: jax.Array) -> AndersonState:
         if self.history < 1:
-            raise ValueError(f"Anderson needs history >= 1, not {self.history}")
+            raise ValueError(f"Anderson needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
         return AndersonState(empty, empty)
 
@@ -59,9 +61,9 @@ class Anderson:
         xs = state.xs.at[slot].set(x)
         residuals = state.residuals.at[slot].set(fx - x)
         largest = jax.lax.stop_gradient(jnp.max(jnp.abs(residuals), axis=1))
-        used = largest > 0  # an empty slot has a zero residual; so has an exact solution, where any mixture will do
+        used = largest > 0  # false in an empty slot, and at an exact solution, where any weights are right
         largest = jnp.where(used, largest, 1)
-        directions = residuals / largest[:, None]  # the squares of the residuals may leave the range of float32
+        directions = residuals / largest[:, None]  # the squares of the residuals may overflow or underflow in float32
         gram = directions @ directions.T
         size = jnp.sqrt(jnp.where(used, jnp.diag(gram), 1))
         cosines = gram / (size[:, None] * size[None, :])

@@ -8,30 +8,33 @@ import jax.numpy as jnp
 
 
 class BroydenState(NamedTuple):
+    """The last point, its residual, and the pairs of differences that define H."""
+
     x: jax.Array
     residual: jax.Array
     steps: jax.Array
-    """Differences of successive iterates, oldest first, (history, n); zero where there is none yet."""
+    """Differences of successive iterates, oldest first, (history, n). A row that has not been written yet is zero."""
 
     changes: jax.Array
-    """Differences of their residuals, (history, n); every pair is scaled so that the largest entry here is 1."""
+    """Differences of their residuals, (history, n). Every pair is scaled so that its largest entry here is 1."""
 
 
 @dataclass(frozen=True)
 class Broyden:
-    """Broyden's good method for ``g(x) = f(x) - x = 0``, rebuilt each step from its last pairs.
+    """Broyden's good method with limited memory, for ``g(x) = f(x) - x = 0``.
 
-    ``x+ = x - H g(x)`` with ``H_0 = -relaxation I`` and, for every pair ``s = dx, c = dg`` kept, oldest first,
-    ``H <- H + (s - H c) s^T H / (s^T H c)``. A pair whose denominator is lost in rounding is left out.
+    ``x+ = x - H g(x)``. Every step computes H anew from ``H_0 = -relaxation I`` and the last pairs ``s = dx, c = dg``,
+    the oldest first: ``H <- H + (s - H c) s^T H / (s^T H c)``. A pair is left out if rounding errors dominate its
+    denominator.
 
     Source: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations", Math. Comput. 19:577,
     1965, eq. 4.5; the limited memory after S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019.
 
     Attributes:
-      history: pairs kept, at least 1.
-      relaxation: length of the first, plain step.
-      max_steps: evaluations of f at most.
-      rtol: relative residual at which an image stops.
+      history: the number of pairs, at least 1.
+      relaxation: the weight of the residual in the first step, which is a damped Picard step.
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> import deqjax as dj
     >>> x, stats = dj.fixed_point(lambda x, b: 0.9 * x + b, jnp.zeros((1, 2)), jnp.ones(2), solver=Broyden())
@@ -46,7 +49,7 @@ class Broyden:
 
     def init(self, x: jax.Array) -> BroydenState:
         if self.history < 1:
-            raise ValueError(f"Broyden needs history >= 1, not {self.history}")
+            raise ValueError(f"Broyden needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
         return BroydenState(jnp.zeros_like(x), jnp.zeros_like(x), empty, empty)
 
@@ -57,7 +60,7 @@ class Broyden:
         append = lambda kept, new: jnp.concatenate([kept[1:], jnp.where(step > 0, new, 0)[None]])
         step_taken, change = x - state.x, residual - state.residual
         largest = jax.lax.stop_gradient(jnp.max(jnp.abs(change)))
-        largest = jnp.where(largest > 0, largest, 1)  # H is that of any multiple of a pair; its squares stay in range
+        largest = jnp.where(largest > 0, largest, 1)  # scaling a pair does not change H, and prevents overflow
         steps = append(state.steps, step_taken / largest)
         changes = append(state.changes, change / largest)
         left: list[jax.Array] = []

@@ -1,8 +1,9 @@
-"""The solvers of jaxopt, on the same real vectors and under the same loop as ours.
+"""The solvers of the package jaxopt, for the same real vectors and in the same loop as the other solvers.
 
-A jaxopt solver calls the function itself, once a step, at a point that it computes from its state. So an update here
-takes two half steps: one that is told f(x), which finishes the step that asked for it, and one that only listens for
-the point at which the next step would evaluate. Broyden runs without its line search, which would call f more often.
+A jaxopt solver calls f itself, once per step, at a point that it computes from its state. An update here therefore runs
+jaxopt's step twice: first with f(x) as the value of the function, which completes the pending step, and then with a
+function that records at which point the next step evaluates f. Broyden's method runs without its line search, which
+would evaluate f more than once per step.
 
 Source: M. Blondel et al., "Efficient and modular implicit differentiation", NeurIPS 2022.
 """
@@ -17,16 +18,22 @@ import jax.numpy as jnp
 
 
 class JaxoptState(NamedTuple):
+    """The iterate and the state of a jaxopt solver."""
+
     params: jax.Array
-    """What jaxopt holds as its iterate, which may differ from the point of evaluation."""
+    """The iterate of jaxopt, which may differ from the point at which f is evaluated."""
 
     inner: Any
-    """jaxopt's own state."""
+    """The state of the solver as jaxopt defines it."""
 
 
 @dataclass(frozen=True)
 class JaxoptPicard:
-    """jaxopt's ``FixedPointIteration``.
+    """The solver ``FixedPointIteration`` of jaxopt.
+
+    Attributes:
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> JaxoptPicard().update(jnp.zeros(2), jnp.ones(2), 0, JaxoptPicard().init(jnp.zeros(2)))[0]
     Array([1., 1.], dtype=float32)
@@ -47,7 +54,14 @@ class JaxoptPicard:
 
 @dataclass(frozen=True)
 class JaxoptAnderson:
-    """jaxopt's ``AndersonAcceleration``, plain for its first ``history`` steps; its ridge is absolute.
+    """The solver ``AndersonAcceleration`` of jaxopt. Its first ``history`` steps are Picard steps.
+
+    Attributes:
+      history: the number of iterates that are combined.
+      relaxation: the weight of the residuals, jaxopt's ``beta``.
+      ridge: the regularisation. It is absolute, so that it depends on the scale of x.
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> JaxoptAnderson().update(jnp.zeros(2), jnp.ones(2), 0, JaxoptAnderson().init(jnp.zeros(2)))[0]
     Array([1., 1.], dtype=float32)
@@ -73,7 +87,13 @@ class JaxoptAnderson:
 
 @dataclass(frozen=True)
 class JaxoptBroyden:
-    """jaxopt's ``Broyden`` on ``x - f(x)``, with a fixed step size in place of its line search.
+    """The solver ``Broyden`` of jaxopt on ``x - f(x)``, with a fixed step size instead of its line search.
+
+    Attributes:
+      history: the number of pairs of differences.
+      step_size: the length of every step.
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> JaxoptBroyden().update(jnp.zeros(2), jnp.ones(2), 0, JaxoptBroyden().init(jnp.zeros(2)))[0]
     Array([1., 1.], dtype=float32)
@@ -91,9 +111,9 @@ class JaxoptBroyden:
         return _init(self._solver, x)
 
     def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
-        told = _tell(self._solver, fx, state)
-        first = state._replace(inner=state.inner._replace(value=x - fx))  # its first evaluation belongs to no step
-        return _listen(self._solver, jax.tree.map(lambda a, b: jnp.where(step == 0, a, b), first, told))
+        later = _complete_step(self._solver, fx, state)
+        first = state._replace(inner=state.inner._replace(value=x - fx))  # no step is pending at the first evaluation
+        return _next_point(self._solver, jax.tree.map(lambda a, b: jnp.where(step == 0, a, b), first, later))
 
 
 def _jaxopt() -> Any:
@@ -108,21 +128,23 @@ def _init(make: Callable, x: jax.Array) -> JaxoptState:
     return JaxoptState(x, jax.tree.map(jnp.asarray, inner))
 
 
-def _tell(make: Callable, fx: jax.Array, state: JaxoptState) -> JaxoptState:
+def _complete_step(make: Callable, fx: jax.Array, state: JaxoptState) -> JaxoptState:
+    """Complete the pending step of jaxopt with the value of f at the point that it asked for."""
     params, inner = make(lambda _: fx).update(state.params, state.inner)
     return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), JaxoptState(params, inner), state)
 
 
-def _listen(make: Callable, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
+def _next_point(make: Callable, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
+    """Find the point at which the next step of jaxopt evaluates f."""
     points: list[jax.Array] = []
 
-    def listen(point: jax.Array) -> jax.Array:
+    def record(point: jax.Array) -> jax.Array:
         points.append(point)
         return point
 
-    make(listen).update(state.params, state.inner)
+    make(record).update(state.params, state.inner)
     return points[-1], state
 
 
 def _update(make: Callable, fx: jax.Array, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
-    return _listen(make, _tell(make, fx, state))
+    return _next_point(make, _complete_step(make, fx, state))

@@ -1,4 +1,7 @@
-"""The one loop of the library: it evaluates f on the whole batch and lets a solver choose each image's next x."""
+"""The loop that solves ``x = f(x)``, and what it reports.
+
+It evaluates f on the whole batch. A solver then computes the next x of each image.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,9 +9,36 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from deqjax.pytree import real_view
-from deqjax.solvers.stats import Stats
+from deqjax.pytree import operand, real_view
 from deqjax.types import Solver, State
+
+
+@operand
+class Stats:
+    """How a solve went, with one entry per image.
+
+    Attributes:
+      num_steps: the number of evaluations of f until the image stopped, (batch,).
+      residual: the relative residual ``||f(x) - x|| / ||x||`` of the x that is returned, (batch,).
+      converged: whether that residual is finite and at most ``rtol``, (batch,).
+      residuals: the relative residual of every evaluation, (batch, max_steps), NaN after the image stopped. It is None
+        where the residuals are not stored.
+
+    >>> print(Stats(jnp.array([3]), jnp.array([1e-5]), jnp.array([True])))
+    1 of 1 converged, 3.0 steps on average, largest residual 1.0e-05
+    """
+
+    num_steps: jax.Array
+    residual: jax.Array
+    converged: jax.Array
+    residuals: jax.Array | None = None
+
+    def __str__(self) -> str:
+        converged = jnp.atleast_1d(self.converged)
+        return (
+            f"{int(converged.sum())} of {converged.size} converged, {float(jnp.mean(self.num_steps)):.1f} steps on "
+            f"average, largest residual {float(jnp.max(self.residual)):.1e}"
+        )
 
 
 class _Carry(NamedTuple):
@@ -23,7 +53,9 @@ class _Carry(NamedTuple):
 
 
 def relative_residual(x: jax.Array, fx: jax.Array) -> jax.Array:
-    """``||f(x) - x|| / ||x||`` of flat real vectors (batch, n); over ``||f(x)||`` where x is zero, 0 where both are.
+    """Return ``||f(x) - x|| / ||x||`` of flat real vectors (batch, n), one value for each.
+
+    If x is zero, the denominator is ``||f(x)||``. If both are zero, the result is 0.
 
     >>> relative_residual(jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.array([[3.0, 1.5], [0.0, 0.0]]))
     Array([0.5, 0. ], dtype=float32)
@@ -39,32 +71,38 @@ def relative_residual(x: jax.Array, fx: jax.Array) -> jax.Array:
 def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: bool = False) -> tuple[State, Stats]:
     """Solve ``x = f(x)`` for every image of a batch.
 
-    Every trip evaluates f once on the whole batch, measures the residual, keeps the best finite x of each image, and
-    asks the solver, under ``vmap``, for the next x. An image stops when its residual is at most ``rtol`` or is not
-    finite; the loop stops when all have, or after ``max_steps`` evaluations, of which the last one only measures.
+    Every iteration evaluates f once on the whole batch, computes the residuals, stores the best finite x of each image,
+    and calls the solver, under ``vmap``, for the next x. An image stops when its residual is at most ``rtol`` or is not
+    finite. The loop stops when all images have stopped, or after ``max_steps`` evaluations, of which the last one is
+    used only for the residual.
 
     Args:
-      f: from and to a pytree whose leaves have a leading batch axis.
-      x0: where to start.
+      f: a function from a pytree to a pytree of the same structure. Every leaf has a leading batch axis.
+      x0: the first iterate.
       solver: see :class:`deqjax.types.Solver`.
-      unroll: run exactly ``max_steps`` trips in a checkpointed scan, which reverse mode can differentiate, and return
-        the last finite x in place of the best.
+      unroll: run exactly ``max_steps`` iterations in a checkpointed scan, which reverse mode can differentiate, and
+        return the last finite x instead of the best one.
 
     Returns:
-      The x with the smallest finite residual, image by image, and :class:`Stats`; x0 where no residual was finite.
+      For each image, the x with the smallest finite residual, or x0 if no residual is finite; and the :class:`Stats`.
 
     Raises:
-      ValueError: f returns other shapes than it takes, ``max_steps`` is below 1, or ``rtol`` below 0.
+      ValueError: the shapes of f(x) and x differ, ``max_steps`` is less than 1, or ``rtol`` is negative.
+
+    >>> from deqjax.solvers import Picard
+    >>> x, stats = solve(lambda x: 0.5 * x + 1, jnp.zeros((2, 3)), Picard(rtol=1e-5))
+    >>> x[0].round(3), stats.converged
+    (Array([2., 2., 2.], dtype=float32), Array([ True,  True], dtype=bool))
     """
     if solver.max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, not {solver.max_steps}")
+        raise ValueError(f"max_steps must be at least 1; it is {solver.max_steps}")
     if not solver.rtol >= 0:
-        raise ValueError(f"rtol must be at least 0, not {solver.rtol}")
+        raise ValueError(f"rtol must be at least 0; it is {solver.rtol}")
     start, restore = real_view(x0)
     batch, dtype = start.shape[0], start.dtype
     taken, produced = _describe(x0), _describe(jax.eval_shape(f, x0))
     if produced != taken:
-        raise ValueError(f"f must return the shapes it takes; it takes {taken} and returns {produced}")
+        raise ValueError(f"f must return the shapes of its argument; x has {taken} and f(x) has {produced}")
 
     def body(carry: _Carry) -> _Carry:
         fx, _ = real_view(f(restore(carry.x)))
@@ -106,5 +144,6 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
 
 
 def _describe(tree: State) -> State:
+    """Replace every leaf by a text with its shape, and whether it is real or complex."""
     kind = lambda leaf: "complex" if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else "real"
     return jax.tree.map(lambda leaf: f"{kind(leaf)} {leaf.shape}", tree)

@@ -1,4 +1,4 @@
-"""The plain iteration."""
+"""The Picard iteration."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,14 @@ import jax
 class Picard:
     """The damped fixed-point iteration ``x+ = x + relaxation (f(x) - x)``.
 
-    Converges linearly where f contracts (E. Picard, J. Math. Pures Appl. 6:145, 1890).
+    It converges linearly if f is a contraction.
+
+    Source: E. Picard, J. Math. Pures Appl. 6:145, 1890.
 
     Attributes:
-      relaxation: 1 is the plain iteration.
-      max_steps: evaluations of f at most.
-      rtol: relative residual at which an image stops.
+      relaxation: the weight of the residual; 1 is undamped.
+      max_steps: the largest number of evaluations of f.
+      rtol: the relative residual at which an image stops.
 
     >>> import jax.numpy as jnp
     >>> Picard(relaxation=0.5).update(jnp.zeros(2), jnp.ones(2), 0, ())[0]

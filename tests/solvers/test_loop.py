@@ -1,4 +1,6 @@
-"""The one loop: what it evaluates, unrolled or not, and what it refuses."""
+"""The loop: when it evaluates f, the unrolled form, the relative residual, and invalid arguments."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +12,16 @@ from deqjax.solvers.loop import relative_residual
 from deqjax.types import Solver
 
 
-def test_f_is_evaluated_once_a_step_on_the_whole_batch() -> None:
-    calls: list[tuple] = []
+def test_f_is_evaluated_once_per_step_on_the_whole_batch() -> None:
+    calls: list[tuple[int, ...]] = []
     slope = jnp.array([[0.1], [0.7]])
 
     def f(x: jax.Array) -> jax.Array:
         jax.debug.callback(lambda x: calls.append(x.shape), x)
         return slope * x + 1
 
-    for solver in (Picard(), Anderson(), Broyden(max_steps=4, rtol=0.0)):
+    settings: list[Solver] = [Picard(), Anderson(), Broyden(max_steps=4, rtol=0.0)]
+    for solver in settings:
         calls.clear()
         _, stats = jax.block_until_ready(solve(f, jnp.zeros((2, 1)), solver))
         jax.effects_barrier()
@@ -26,20 +29,14 @@ def test_f_is_evaluated_once_a_step_on_the_whole_batch() -> None:
 
 
 @pytest.mark.parametrize("solver", [Picard(max_steps=40), Anderson(max_steps=10)])
-def test_unrolled_and_looped_agree(solver: Solver) -> None:
+def test_the_unrolled_loop_equals_the_while_loop(solver: Solver) -> None:
     slope = jnp.array([[0.1], [0.7], [jnp.nan]])
     runs = [jax.jit(lambda x, u=u: solve(lambda x: slope * jnp.cos(x) + 1, x, solver, unroll=u)) for u in (False, True)]
-    (x, stats), (unrolled, unrolled_stats) = (go(jnp.ones((3, 2))) for go in runs)
+    (x, stats), (unrolled, unrolled_stats) = (run(jnp.ones((3, 2))) for run in runs)
     np.testing.assert_allclose(x, unrolled, rtol=1e-6)
     assert stats.num_steps.tolist() == unrolled_stats.num_steps.tolist()
     assert stats.converged.tolist() == unrolled_stats.converged.tolist() == [True, True, False]
     np.testing.assert_allclose(stats.residuals, unrolled_stats.residuals, atol=1e-6)
-
-
-def test_a_start_that_is_the_solution_stays() -> None:
-    x, stats = solve(lambda x: 0.5 * x + 1, jnp.full((2, 3), 2.0), Anderson())
-    assert stats.num_steps.tolist() == [1, 1]
-    np.testing.assert_array_equal(x, 2.0)
 
 
 def test_a_pytree_of_several_variables_is_one_image() -> None:
@@ -55,7 +52,7 @@ def test_a_pytree_of_several_variables_is_one_image() -> None:
     np.testing.assert_allclose(x["dual"], f(x)["dual"], atol=1e-5)
 
 
-def test_relative_residual_at_its_edges() -> None:
+def test_relative_residual_of_zero_large_small_and_non_finite_vectors() -> None:
     x = jnp.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [3e30, 4e30], [3e-30, 4e-30], [jnp.nan, 0], [jnp.inf, 0]])
     fx = jnp.array([[3.0, 1.5], [0.0, 0.0], [1.0, 0.0], [3e30, 1.5e30], [3e-30, 1.5e-30], [0, 0], [0, 0]])
     residual = relative_residual(x, fx)
@@ -66,23 +63,23 @@ def test_relative_residual_at_its_edges() -> None:
 @pytest.mark.parametrize(
     ("f", "x0", "solver", "message"),
     [
-        (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=0), "max_steps must be at least 1, not 0"),
-        (lambda x: x, jnp.zeros((1, 2)), Picard(rtol=-1e-3), "rtol must be at least 0, not -0.001"),
-        (lambda x: x[:, :1], jnp.zeros((1, 2)), Picard(), r"it takes real \(1, 2\) and returns real \(1, 1\)"),
-        (lambda x: 1j * x, jnp.zeros((1, 2)), Picard(), r"it takes real \(1, 2\) and returns complex \(1, 2\)"),
-        (lambda x: (x,), jnp.zeros((1, 2)), Picard(), "f must return the shapes it takes"),
+        (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=0), "max_steps must be at least 1; it is 0"),
+        (lambda x: x, jnp.zeros((1, 2)), Picard(rtol=-1e-3), "rtol must be at least 0; it is -0.001"),
+        (lambda x: x[:, :1], jnp.zeros((1, 2)), Picard(), r"x has real \(1, 2\) and f\(x\) has real \(1, 1\)"),
+        (lambda x: 1j * x, jnp.zeros((1, 2)), Picard(), r"x has real \(1, 2\) and f\(x\) has complex \(1, 2\)"),
+        (lambda x: (x,), jnp.zeros((1, 2)), Picard(), "f must return the shapes of its argument"),
         (lambda x: x, jnp.zeros(()), Picard(), r"leading batch axis.*\[\(\)\]"),
         (lambda x: x, (jnp.zeros((1, 2)), jnp.zeros((2, 2))), Picard(), r"\(1, 2\), \(2, 2\)"),
-        (lambda x: x, jnp.zeros((1, 2)), Anderson(history=0), "history >= 1, not 0"),
-        (lambda x: x, jnp.zeros((1, 2)), Broyden(history=0), "history >= 1, not 0"),
+        (lambda x: x, jnp.zeros((1, 2)), Anderson(history=0), "history >= 1; it is 0"),
+        (lambda x: x, jnp.zeros((1, 2)), Broyden(history=0), "history >= 1; it is 0"),
     ],
 )
-def test_what_cannot_be_solved_is_refused(f: object, x0: object, solver: Solver, message: str) -> None:
+def test_invalid_arguments_raise_errors(f: Callable, x0: object, solver: Solver, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         solve(f, x0, solver)
 
 
-def test_stats_of_a_single_image_and_of_a_batch_print() -> None:
+def test_the_text_of_stats_summarises_a_batch_or_one_image() -> None:
     batch = Stats(jnp.array([3, 5]), jnp.array([1e-5, 0.1]), jnp.array([True, False]))
     assert str(batch) == "1 of 2 converged, 4.0 steps on average, largest residual 1.0e-01"
     assert str(jax.tree.map(lambda leaf: leaf[0], batch)).startswith("1 of 1 converged, 3.0 steps")

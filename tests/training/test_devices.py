@@ -1,6 +1,6 @@
-"""One training step on 4 devices is the step on 1, moves nothing inside the solver loops, and reuses its memory.
+"""A training step on four devices equals that on one, has no communication in the solver loops, and donates its state.
 
-The devices are virtual ones of a second process, which is this file run as a program; it prints what it found.
+The devices are virtual devices of a second process, which runs this file as a program and prints its results as JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +22,23 @@ import pytest
 import deqjax as dj
 from deqjax.data import Batch, phantom_volume
 from deqjax.jacobian_penalty import JacobianPenalty
-from deqjax.training import Checkpoints, EquilibriumObjective, TrainState, create_state, make_train_step, replicate
+from deqjax.objectives import Acquisition, Problem, Supervised
+from deqjax.training import Checkpoints, TrainState, create_state, make_train_step, replicate
+from deqjax.types import IterationMap, Loss
 
 ROOT = Path(__file__).parents[2]
-SGD = optax.sgd(10.0)  # Adam would divide by the gradient, and so amplify its rounding
+SGD = optax.sgd(10.0)  # Adam divides by the gradient and thereby amplifies rounding errors
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def objective_of(coils: int) -> EquilibriumObjective:
-    """Everything that is random or averaged is on; the numbers of steps are fixed, so that rounding stays rounding."""
+def problem_of(coils: int) -> Problem:
+    """A problem with noise and a fixed number of steps, so that the results differ only by rounding errors."""
     net = dj.nets.DnCNN(layers=2, features=4)
-    step = dj.maps.HalfQuadratic(net, learn_penalty=True) if coils == 1 else dj.maps.ProximalGradient(net)
-    loss = dj.losses.PerpendicularSSIM() if coils == 1 else dj.losses.MSE()
+    step: IterationMap = dj.maps.HalfQuadratic(net, learn_penalty=True) if coils == 1 else dj.maps.ProximalGradient(net)
+    loss: Loss = dj.losses.PerpendicularSSIM() if coils == 1 else dj.losses.MSE()
     solver = dj.solvers.Anderson(max_steps=8, rtol=0.0)
-    recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=0.0, nan_above=float("inf")))
-    return EquilibriumObjective(
-        recon, loss, noise=(0.0, 0.1), center_fraction=0.25, jacobian=JacobianPenalty(weight=0.1)
-    )
+    recon = dj.Reconstructor(step, solver, dj.Implicit(solver, nan_above=float("inf")))
+    return Problem(recon, loss, Acquisition(noise=(0.0, 0.1), center_fraction=0.25))
 
 
 def batch_of(coils: int) -> Batch:
@@ -46,7 +47,7 @@ def batch_of(coils: int) -> Batch:
 
 
 def collectives_of(text: str) -> dict:
-    """Count the collectives of a compiled module, and those that a while loop reaches."""
+    """Count the collectives of a compiled module, and those in the computations that a while loop calls."""
     bodies: dict[str, str] = {}
     for line in text.splitlines():
         head = re.match(r"(?:ENTRY )?%?([\w.-]+) \(.*\{$", line)
@@ -68,77 +69,76 @@ def collectives_of(text: str) -> dict:
     return {"loops": loops, "all": total, "all-reduce": reduces, "in loops": sum(count(bodies[n]) for n in inside)}
 
 
-def vector(tree) -> np.ndarray:
+def vector(tree: Any) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.device_get(tree))])
 
 
-def distance(a, b) -> float:
-    """The relative distance of two pytrees, 0 where both are zero."""
-    a, b = vector(a), vector(b)
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30))
+def distance(a: Any, b: Any) -> float:
+    """The relative distance of two pytrees, which is 0 if both are zero."""
+    size = float(np.linalg.norm(vector(b)))
+    return float(np.linalg.norm(vector(a) - vector(b))) / max(size, 1e-30)
 
 
 def main(folder: str) -> None:
-    found: dict = {"devices": jax.device_count()}
+    results: dict[str, Any] = {"devices": jax.device_count()}
+    cases: list[tuple[int, list[Literal["shard_map", "pmap"]]]] = [(1, ["shard_map", "pmap"]), (2, ["shard_map"])]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for coils, ways in ((1, ("shard_map", "pmap")), (2, ("shard_map",))):
-            objective, batch = objective_of(coils), batch_of(coils)
-            fresh = partial(start_of, objective)
+        for coils, kinds in cases:
+            problem, batch = problem_of(coils), batch_of(coils)
+            fresh = partial(start_of, problem)
             start = vector(fresh(1).params)
-            alone, numbers = step_of(objective, 1)(fresh(1), batch)
-            for way in ways:
-                step = step_of(objective, 4, way)
-                if way == "shard_map":
-                    compiled = step.lower(fresh(4), batch).compile()
-                    state, others = compiled(fresh(4), batch)
-                else:
-                    state, others = step(fresh(4), batch)
-                entry = found[f"{coils} {way}"] = {
-                    "parameters": distance(state.params, alone.params),
-                    "change": distance(vector(state.params) - start, vector(alone.params) - start),
-                    "size of the change": float(np.linalg.norm(vector(alone.params) - start)),
-                    "average": distance(state.ema, alone.ema),
-                    "spectral": distance(state.spectral, alone.spectral),
-                    "numbers": {name: distance(others[name], value) for name, value in numbers.items()},
-                    "jacobian": float(numbers["jacobian"]),
+            expected, metrics = step_of(problem, 1)(fresh(1), batch)
+            for kind in kinds:
+                step = step_of(problem, 4, kind)
+                compiled = step.lower(fresh(4), batch).compile() if kind == "shard_map" else step
+                state, other_metrics = compiled(fresh(4), batch)
+                entry = results[f"{coils} {kind}"] = {
+                    "parameters": distance(state.params, expected.params),
+                    "change": distance(vector(state.params) - start, vector(expected.params) - start),
+                    "size of the change": float(np.linalg.norm(vector(expected.params) - start)),
+                    "average": distance(state.ema, expected.ema),
+                    "spectral": distance(state.spectral, expected.spectral),
+                    "metrics": {name: distance(other_metrics[name], value) for name, value in metrics.items()},
+                    "jacobian": float(metrics["jacobian"]),
                 }
                 try:
                     step(fresh(4), jax.tree.map(lambda leaf: leaf[:3], batch))
                 except ValueError as error:
-                    entry["refused"] = str(error)
-                if way == "shard_map":
-                    entry |= more_of(compiled, state, batch, fresh(4), f"{folder}/{coils}")
-    found["warnings"] = [str(warning.message) for warning in caught]
-    print(json.dumps(found))
+                    entry["error"] = str(error)
+                if kind == "shard_map":
+                    entry |= second_step(compiled, state, batch, fresh(4), f"{folder}/{coils}")
+    results["warnings"] = [str(warning.message) for warning in caught]
+    print(json.dumps(results))
 
 
-def start_of(objective: EquilibriumObjective, devices: int) -> TrainState:
-    params = objective.recon.init(jax.random.key(0))
-    return replicate(create_state(params, objective.loss, SGD, bounded=True), devices)
+def start_of(problem: Problem, devices: int) -> TrainState:
+    params = problem.recon.init(jax.random.key(0))
+    return replicate(create_state(params, problem.loss.init(), SGD, bounded=True), devices)
 
 
-def step_of(objective: EquilibriumObjective, devices: int, parallel="shard_map"):
+def step_of(problem: Problem, devices: int, parallel: Literal["shard_map", "pmap"] = "shard_map") -> Any:
+    objective = Supervised(jacobian=JacobianPenalty(weight=0.1)).bind(problem)
     return make_train_step(objective, SGD, spectral_bound=0.5, ema=0.9, devices=devices, parallel=parallel)
 
 
-def more_of(compiled, state: TrainState, batch: Batch, like: TrainState, folder: str) -> dict:
-    """A second step, once at once and once from the checkpoint of the first."""
+def second_step(compiled: Any, state: TrainState, batch: Batch, like: TrainState, folder: str) -> dict:
+    """Compute a second step, once directly and once from the checkpoint of the first step."""
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(state, 1.0)
-    held, first = jax.tree.leaves(state), jax.tree.map(jnp.array, state)
+    leaves, first = jax.tree.leaves(state), jax.tree.map(jnp.array, state)
     state, _ = compiled(state, batch)
-    donated = all(leaf.is_deleted() for leaf in held)
+    donated = all(leaf.is_deleted() for leaf in leaves)
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(like)
-    kept = distance(restored, first)
+    restored_distance = distance(restored, first)
     resumed, _ = compiled(replicate(restored), batch)
     text = collectives_of(compiled.as_text())
-    return {"text": text, "donated": donated, "kept": kept, "resumed": distance(resumed, state)}
+    return {"text": text, "donated": donated, "restored": restored_distance, "resumed": distance(resumed, state)}
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
@@ -151,44 +151,44 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", ["1 shard_map", "1 pmap", "2 shard_map"])
-def test_the_step_on_four_devices_is_the_step_on_one(found, case):
-    assert found["devices"] == 4
-    entry = found[case]
+def test_the_step_on_four_devices_equals_the_step_on_one(results: dict[str, Any], case: str) -> None:
+    assert results["devices"] == 4
+    entry = results[case]
     assert entry["size of the change"] > 0.1
     assert entry["jacobian"] > 1e-3
     for name in ("parameters", "change", "average", "spectral"):
         assert entry[name] < 1e-5, name
-    exact = {name: gap for name, gap in entry["numbers"].items() if "residual" not in name}
+    exact = {name: gap for name, gap in entry["metrics"].items() if "residual" not in name}
     assert max(exact.values()) < 1e-5, exact
-    assert max(entry["numbers"].values()) < 1e-3, entry["numbers"]
+    assert max(entry["metrics"].values()) < 1e-3, entry["metrics"]
 
 
 @pytest.mark.parametrize("case", ["1 shard_map", "2 shard_map"])
-def test_devices_meet_once_and_never_inside_a_loop(found, case):
-    text = found[case]["text"]
+def test_devices_communicate_once_per_step_and_never_inside_a_loop(results: dict[str, Any], case: str) -> None:
+    text = results[case]["text"]
     assert text["loops"] >= 2  # the forward and the backward solve
     assert text == text | {"all": 1, "all-reduce": 1, "in loops": 0}
 
 
 @pytest.mark.parametrize("case", ["1 shard_map", "2 shard_map"])
-def test_the_state_that_goes_in_is_donated(found, case):
-    assert found[case]["donated"]
+def test_the_state_is_donated(results: dict[str, Any], case: str) -> None:
+    assert results[case]["donated"]
 
 
-def test_nothing_warns(found):
-    assert found["warnings"] == []
-    assert "arning" not in found["stderr"]
+def test_there_are_no_warnings(results: dict[str, Any]) -> None:
+    assert results["warnings"] == []
+    assert "arning" not in results["stderr"]
 
 
 @pytest.mark.parametrize("case", ["1 shard_map", "2 shard_map"])
-def test_a_run_on_four_devices_resumes_from_its_checkpoint(found, case):
-    assert found[case]["kept"] == 0
-    assert found[case]["resumed"] == 0
+def test_a_run_on_four_devices_resumes_from_its_checkpoint(results: dict[str, Any], case: str) -> None:
+    assert results[case]["restored"] == 0
+    assert results[case]["resumed"] == 0
 
 
 @pytest.mark.parametrize("case", ["1 shard_map", "1 pmap"])
-def test_a_batch_that_the_devices_do_not_divide_is_refused(found, case):
-    assert "3 images cannot be divided over 4 devices" in found[case]["refused"]
+def test_a_batch_that_the_devices_do_not_divide_raises_an_error(results: dict[str, Any], case: str) -> None:
+    assert "3 images cannot be divided over 4 devices" in results[case]["error"]
 
 
 if __name__ == "__main__":
