@@ -1,4 +1,4 @@
-"""Evaluate a model, without an installation of the command: python evaluate.py MODEL [--data=FILES] [--section.key=value ...].
+"""Evaluate a model, without an installation of the command: python evaluate.py MODEL [--data=FILES] [--key=value ...].
 
 This is ``deqjax evaluate``; the code is in deqjax/run/evaluation.py.
 """

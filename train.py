@@ -1,4 +1,4 @@
-"""Train an experiment, without an installation of the command: python train.py CONFIG [--section.key=value ...].
+"""Train an experiment, without an installation of the command: python train.py CONFIG [--key=value ...].
 
 This is ``deqjax train``; the loop is in deqjax/run/fitting.py.
 """

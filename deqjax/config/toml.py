@@ -61,7 +61,7 @@ def read_table(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any
         raise ValueError(f"{path}: no such config file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid TOML, {error}") from error
     # A change of type goes first, so that the fields of the new type can be set in the same command.
     for text in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".type")):
@@ -126,7 +126,7 @@ def override(table: dict[str, Any], argument: str) -> None:
         raise ValueError(f"{argument!r}: write --section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     *sections, last = key.split(".")
     place: Any = table
@@ -310,6 +310,8 @@ def _is_setting(cls: type, protocol: Any) -> bool:
 
 
 def _fits(kind: Any, value: Any) -> bool:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return False  # no array can hold it
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(arg, value) for arg in args)

@@ -67,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its exit
         return FAILED
+    except MemoryError as error:
+        print(f"error: there is not enough memory; {' '.join(str(error).split())}".rstrip("; "), file=sys.stderr)
+        return FAILED
     except (ValueError, OSError, ImportError, NonFiniteError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED

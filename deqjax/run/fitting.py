@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +33,7 @@ class Fitted(NamedTuple):
     """The metrics of every step that this call ran."""
 
 
-def fit(experiment: Experiment, run: Run | None = None) -> Fitted:
+def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None = None) -> Fitted:
     """Train an experiment to its end, from wherever its run stands.
 
     The phases follow one another; each has its objective, its optimizer and its compiled step. With a run, checkpoints
@@ -42,6 +43,7 @@ def fit(experiment: Experiment, run: Run | None = None) -> Fitted:
     Args:
       experiment: what to train.
       run: the folder, or None to train in memory.
+      resume_from: the folder of another run, with other settings, whose newest checkpoint a new run starts from.
 
     Raises:
       ValueError: the data, the parameters and the folder do not fit together. Nothing has been written then.
@@ -49,8 +51,6 @@ def fit(experiment: Experiment, run: Run | None = None) -> Fitted:
       KeyboardInterrupt: SIGINT or SIGTERM came; the running step is finished and saved first.
     """
     settings = experiment.settings
-    if run is not None:
-        run.check()
     phases = [phase for phase in experiment.phases if phase.steps]
     starts = [0, *accumulate(phase.steps for phase in phases)]
     total = starts[-1]
@@ -79,19 +79,16 @@ def fit(experiment: Experiment, run: Run | None = None) -> Fitted:
     for first, compiled in zip(starts, steps):
         jax.eval_shape(compiled, state, make_batch(first))
     experiment.check()
-    if run is not None:
-        run.claim()
 
     history: list[dict[str, float]] = []
     validation: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(run.checkpoints()) if run is not None else None
-        if checkpoints is not None and checkpoints.latest is not None:
-            state = replicate(checkpoints.restore(state))
+        checkpoints = log = None
+        if run is not None:
+            checkpoints = stack.enter_context(run.open(resume_from))
+            state = replicate(checkpoints.restore(state)) if checkpoints.latest is not None else state
+            log = stack.enter_context(run.log(total, int(state.step)))
         done = int(state.step)
-        log = stack.enter_context(run.log(total, done)) if run is not None else None
-        if run is not None and done == total:
-            print(f"{run.folder}: all {total} steps are done")
         interrupted = stack.enter_context(_deferred_interrupt())
         batches = stack.enter_context(contextlib.closing(prefetch(make_batch, done)))
         for step in range(done, total):

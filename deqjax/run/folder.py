@@ -1,5 +1,8 @@
 """The folder of a training run: its config, its checkpoints, its log, the model and its evaluation."""
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from deqjax.atomic_write import atomic_file
@@ -52,15 +55,56 @@ class Run:
             with atomic_file(self.folder / CONFIG, overwrite=True) as temporary:
                 temporary.write_text(self.config, encoding="utf-8")
 
-    def checkpoints(self) -> Checkpoints:
-        """Open the checkpoints, a context manager."""
-        return Checkpoints(self.folder)
+    @contextlib.contextmanager
+    def open(self, resume_from: Path | None = None) -> Iterator[Checkpoints]:
+        """Claim the folder, keep other processes from training in it, and open its checkpoints.
+
+        Args:
+          resume_from: the folder of another run. A run without checkpoints takes its newest one, and its log.
+
+        Raises:
+          ValueError: the folder holds another run or other files, another process trains in it, or the other folder
+            has no checkpoint.
+        """
+        if resume_from is not None and not _numbers(resume_from / "checkpoints"):
+            raise ValueError(f"{resume_from}: is not the folder of a run with a checkpoint")
+        self.claim()
+        with self._locked():
+            if resume_from is not None and not _numbers(self.folder / "checkpoints"):
+                newest = str(max(_numbers(resume_from / "checkpoints")))
+                shutil.copytree(resume_from / "checkpoints" / newest, self.folder / "checkpoints" / newest)
+                shutil.copy(resume_from / "log.jsonl", self.folder / "log.jsonl")
+            with Checkpoints(self.folder) as checkpoints:
+                yield checkpoints
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold a lock on the config. It ends with the process, however that ends."""
+        try:
+            import fcntl
+        except ImportError:  # this system has no such locks
+            yield
+            return
+        with (self.folder / CONFIG).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                message = f"{self.folder}: another process trains in this folder; choose another --out"
+                raise ValueError(message) from error
+            yield
 
     def log(self, total: int, done: int) -> TrainingLog:
         """Open the log of a run of ``total`` steps of which some are done, a context manager."""
+        if done == total:
+            print(f"{self.folder}: all {total} steps are done")
         return TrainingLog(self.folder, total, done)
 
     def draw_training_curve(self) -> None:
         """Draw the metrics of the log over the steps, if there are any."""
         if rows := read_log(self.folder / "log.jsonl"):
             training_curve(self.folder / "training.png", rows)
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints in a folder."""
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []

@@ -35,11 +35,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
           deqjax train quickstart
           deqjax train my.toml --data.train=FOLDER --data.val=FOLDER --out=runs/mine
           deqjax train brain_small --phase.train.steps=500 --map.net.features=24
+          deqjax train my.toml --phase.train.learning_rate=1e-4 --out=runs/slower --resume-from=runs/mine
         """,
         takes_overrides=True,
     )
     command.add_argument("config", help="a TOML file, or the name of a config that comes with deqjax (deqjax configs)")
     command.add_argument("--out", metavar="FOLDER", help="folder of the run, by default runs/NAME")
+    command.add_argument(
+        "--resume-from", type=Path, metavar="RUN", help="start from the newest checkpoint of a run with other settings"
+    )
 
     command = add_command(
         commands,
@@ -121,7 +125,8 @@ def add_command(
 
 def train_config(args: argparse.Namespace) -> None:
     """Train the experiment of a config."""
-    train(args.config, [*args.overrides, *([f"out={args.out}"] if args.out else [])], args.command_line)
+    out = [f"out={args.out}"] if args.out else []
+    train(args.config, [*args.overrides, *out], args.command_line, args.resume_from)
 
 
 def evaluate_model(args: argparse.Namespace) -> None:

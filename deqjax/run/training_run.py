@@ -10,13 +10,14 @@ from deqjax.run.fitting import fit
 from deqjax.run.folder import Run
 
 
-def train(name: str | Path, overrides: Sequence[str], command: str) -> Run:
+def train(name: str | Path, overrides: Sequence[str], command: str, resume_from: Path | None = None) -> Run:
     """Run an experiment to its end, from wherever it stands, and leave its model and its evaluation in the run folder.
 
     Args:
       name: a config file, or the name of a config of the package.
       overrides: changes of the config, ``["--seed=1"]``.
       command: the command line, for the model card.
+      resume_from: the folder of another run whose newest checkpoint a new run starts from.
 
     Raises:
       ValueError: the config, the data or the folder is wrong. Nothing has been written then.
@@ -24,7 +25,7 @@ def train(name: str | Path, overrides: Sequence[str], command: str) -> Run:
     path = find_config(name)
     experiment = read_experiment(path, overrides)
     run = Run(run_folder(path, experiment.out), experiment.config)
-    fitted = fit(experiment, run)
+    fitted = fit(experiment, run, resume_from)
     if not run.model.exists():
         metrics = fitted.validation or experiment.validate(fitted.params)  # a run may be killed after its last step
         card = experiment.card(command, fitted.params, metrics)

@@ -398,6 +398,42 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "not valid TOML" in refused(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize(
+    "title",
+    ["a\x00b", "\x1b[31m", "\x7f", "\r\n", "\t", "\u2028", "\\", '"', "'", '"' * 3, "'" * 3, "\ud7ff"],
+)
+def test_every_title_comes_back(file, tmp_path, title):
+    config = dataclasses.replace(read_config(file), title=title)
+    assert read_config(written(tmp_path, to_toml(config))) == config
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5000 + "]" * 5000,
+        "x = " + "{ a = " * 5000 + "1" + " }" * 5000,
+        "seed = " + "1" * 5000,
+        "seed = 1" + "0" * 100,
+        f"seed = {2**63}",
+        "[phase]\nname = 'train'",
+        "phase = [1, 2]",
+        "[[phase]]\nname = 3",
+        "[[phase]]\nname = 'a'\nsteps = 1" + "0" * 30,
+        "[[solver]]\ntype = 'Picard'",
+        "[data]\nslices = [1, 1" + "0" * 30 + "]",
+        "[data.noise]\na = 1",
+        "[map]\ntype = 'HalfQuadratic'\n[map.net]\ntype = 'DnCNN'\nlayers = 1e400",
+    ],
+)
+def test_extreme_files_are_refused_in_one_line(tmp_path, text):
+    refused(written(tmp_path, 'title = "x"\n' + text))
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, "1" * 5000, "{" * 3000, "\x00", "=", ""])
+def test_extreme_overrides_are_refused_in_one_line(file, value):
+    refused(file, f"--phase.train.steps={value}")
+
+
 def test_what_is_missing_is_named(tmp_path):
     assert "title" in refused(written(tmp_path, TEXT.replace('title = "a title"', "")))
     assert "map" in refused(written(tmp_path, 'title = "x"'))

@@ -16,7 +16,7 @@ from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import write_phantoms
 from deqjax.nets import norm_bounds
-from deqjax.run import evaluation
+from deqjax.run import Run, evaluation
 from deqjax.run.data_files import training_files, validation_files
 from deqjax.training import Checkpoints, create_state, make_optimizer
 
@@ -234,6 +234,31 @@ def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished,
     same({name: found[name] for name in given}, given)
     assert {name.split("/")[0] for name in found.keys() - given.keys()} == {"smaps", "start", "finish"}
     assert found["smaps/gain"] == 0
+
+
+def test_a_run_goes_on_with_other_settings_in_a_new_folder(finished, experiment, tmp_path):
+    """The checkpoint and the log are those of the old run, the further steps those of the new settings."""
+    out, settings = tmp_path / "run", ["phase.train.steps=8", "phase.train.learning_rate=1e-3"]
+    before = checkpoints_of(finished)
+    succeed("train", [*experiment(out, *settings), f"--resume-from={finished}"])
+    rows = rows_of(out)
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[:10] == rows_of(finished)
+    assert checkpoints_of(out)[-1] == 12
+    assert checkpoints_of(finished) == before
+    assert (out / "evaluation" / "index.html").exists()
+    other = experiment(tmp_path / "other", *settings)
+    assert "is not the folder of a run" in refusal("train", [*other, f"--resume-from={tmp_path}"])
+    assert not (tmp_path / "other").exists()
+    assert "another architecture" in refusal("train", [*other, "map.net.features=5", f"--resume-from={finished}"])
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    run, other = Run(tmp_path / "run", "config"), Run(tmp_path / "run", "config")
+    with run.open(), pytest.raises(ValueError, match="another process trains in this folder"), other.open():
+        pass
+    with other.open() as checkpoints:  # the folder is free again
+        assert checkpoints.latest is None
 
 
 def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):
