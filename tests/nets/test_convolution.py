@@ -1,4 +1,4 @@
-"""The fast convolution has the value and every derivative of the stock one."""
+"""The fast convolution has the same value and the same derivatives as the convolution of JAX."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ import pytest
 from deqjax.nets import convolve
 
 
-def stock(features: jax.Array, kernel: jax.Array) -> jax.Array:
+def reference(features: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(features, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
@@ -26,13 +26,13 @@ def every_mode(conv: Callable, kernel_size: tuple[int, int]) -> dict[str, jax.Ar
     slope = jax.grad(loss, argnums=(0, 1))
     inner = lambda x, w: sum(jnp.vdot(a, b) for a, b in zip(slope(x, w), (dx, dw)))
 
-    def backwards_in_a_loop(x: jax.Array, w: jax.Array) -> jax.Array:
+    def reverse_in_a_loop(x: jax.Array, w: jax.Array) -> jax.Array:
         square = w[..., :3]
         _, transpose = jax.vjp(lambda x: jnp.tanh(conv(x, square)), x)
         go = lambda carry: (carry[0] + 1, 0.1 * transpose(carry[1])[0] + x)
         return jax.lax.while_loop(lambda carry: carry[0] < 4, go, (0, x))[1]
 
-    def forwards_in_a_loop(x: jax.Array, w: jax.Array) -> jax.Array:
+    def value_in_a_loop(x: jax.Array, w: jax.Array) -> jax.Array:
         return jax.lax.while_loop(lambda c: c[0] < 4, lambda c: (c[0] + 1, conv(c[1], 0.1 * w[..., :3]) + x), (0, x))[1]
 
     return {
@@ -48,20 +48,20 @@ def every_mode(conv: Callable, kernel_size: tuple[int, int]) -> dict[str, jax.Ar
         "vmap over both reverse": jax.vmap(slope, (2, 0))(xs, ws),
         "vmap over reverse": jax.vmap(slope, (2, None))(xs, w),
         "reverse over vmap": jax.grad(lambda ws: jnp.sum(jnp.sin(jax.vmap(conv, (2, 0))(xs, ws))))(ws),
-        "in a loop": forwards_in_a_loop(x, w),
-        "backwards in a loop": backwards_in_a_loop(x, w),
+        "value in a loop": value_in_a_loop(x, w),
+        "reverse in a loop": reverse_in_a_loop(x, w),
     }
 
 
 @pytest.mark.parametrize("kernel_size", [(3, 5), pytest.param((1, 1), marks=pytest.mark.slow)])
-def test_every_mode_equals_the_stock_convolution(kernel_size: tuple[int, int], float64: None) -> None:
-    ours, theirs = (jax.jit(every_mode, static_argnums=(0, 1))(conv, kernel_size) for conv in (convolve, stock))
+def test_every_mode_of_differentiation_equals_that_of_jax(kernel_size: tuple[int, int], float64: None) -> None:
+    ours, theirs = (jax.jit(every_mode, static_argnums=(0, 1))(conv, kernel_size) for conv in (convolve, reference))
     for mode in theirs:
         for a, b in zip(jax.tree.leaves(ours[mode]), jax.tree.leaves(theirs[mode]), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11, err_msg=mode)
 
 
-def test_it_is_the_sum_of_its_docstring() -> None:
+def test_the_convolution_equals_its_formula() -> None:
     x, w = (np.asarray(a, np.float32) for a in (random(1, 5, 6, 2), random(3, 5, 2, 3, seed=1)))
     padded = np.pad(x, ((0, 0), (1, 1), (2, 2), (0, 0)))
     expected = sum(padded[:, i : i + 5, j : j + 6] @ w[i, j] for i in range(3) for j in range(5))
@@ -69,6 +69,6 @@ def test_it_is_the_sum_of_its_docstring() -> None:
 
 
 @pytest.mark.parametrize("kernel", [(2, 3, 2, 4), (3, 4, 2, 4), (3, 3, 1, 4)])
-def test_what_does_not_fit_is_refused_with_both_shapes(kernel: tuple[int, ...]) -> None:
+def test_the_error_for_an_invalid_kernel_has_both_shapes(kernel: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\(1, 5, 6, 2\).*" + str(kernel).replace("(", r"\(").replace(")", r"\)")):
         convolve(jnp.ones((1, 5, 6, 2)), jnp.ones(kernel))

@@ -1,7 +1,8 @@
-"""The norm of every normalised convolution, as an operator on images, is at most its bound."""
+"""The operator norm of every normalised convolution is at most its bound."""
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ def random_params(seed: int, scale: float = 1.0) -> dict:
 
 @pytest.fixture
 def params() -> dict:
-    """Kernels of every kind, large enough to be bounded, beside what is no kernel."""
+    """Kernels of several shapes that exceed the bound, a zero kernel, and a parameter that is not a kernel."""
     others = {"zero": {"kernel": np.zeros((3, 3, 2, 2), np.float32)}, "log_step_size": np.float32(0.3)}
     return jax.tree.map(jnp.asarray, random_params(0) | others)
 
@@ -28,8 +29,8 @@ def params() -> dict:
 def power_method(kernels: dict, size: int, steps: int) -> dict:
     def norm(kernel: jax.Array) -> jax.Array:
         shape = (1, size, size, kernel.shape[2])
-        numbers = ("NHWC", "HWIO", "NHWC")
-        conv = lambda x: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+        layout = ("NHWC", "HWIO", "NHWC")
+        conv = lambda x: jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
         transpose = jax.linear_transpose(conv, jax.ShapeDtypeStruct(shape, kernel.dtype))
 
         def step(_: int, x: jax.Array) -> jax.Array:
@@ -43,7 +44,7 @@ def power_method(kernels: dict, size: int, steps: int) -> dict:
 
 
 def true_norms(params: dict, size: int, steps: int = 200) -> dict[str, float]:
-    """Norms of the zero-padded convolutions on images (size, size): a power method on the operators themselves."""
+    """Estimate the norms of the zero-padded convolutions on images (size, size) by a power method on the operators."""
     kernels = {name: leaf["kernel"] for name, leaf in params.items() if isinstance(leaf, dict)}
     return {name: float(value) for name, value in power_method(kernels, size, steps).items()}
 
@@ -55,11 +56,11 @@ def assert_bounded(params: dict, bound: float, size: int, tight: float) -> None:
 
 
 def test_the_power_method_of_these_tests_equals_the_dense_norm() -> None:
-    kernel = np.random.default_rng(1).normal(size=(3, 3, 2, 3)).astype(np.float32)
+    kernel = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 2, 3)), jnp.float32)
     images = jnp.eye(2 * 36).reshape(72, 6, 6, 2)
     dense = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     expected = np.linalg.norm(np.asarray(dense).reshape(72, -1), 2)
-    assert true_norms({"k": {"kernel": jnp.asarray(kernel)}}, 6)["k"] == pytest.approx(expected, rel=1e-3)
+    assert true_norms({"k": {"kernel": kernel}}, 6)["k"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
@@ -68,7 +69,7 @@ def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
     vectors = jax.jit(init_spectral)(params)
     bounded, vectors = step(params, vectors)
     assert_bounded(bounded, bound, 20, tight=0.85)
-    for number in range(1, 31):  # steps of about 1 %, many times what a training step does
+    for number in range(1, 31):  # changes of about 1 %, many times that of a training step
         drift = random_params(number, scale=0.01)
         params = params | {name: {"kernel": params[name]["kernel"] + drift[name]["kernel"]} for name in drift}
         bounded, vectors = step(params, vectors)
@@ -82,28 +83,30 @@ def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
     assert not bounded["zero"]["kernel"].any()
 
 
-def test_the_gram_bound_is_above_the_true_norm_and_near_it(params: dict) -> None:
+def test_the_gram_bound_is_slightly_above_the_true_norm(params: dict) -> None:
     for name, norm in true_norms(params, 33).items():
         bound, kernel = jax.jit(operator_norm_bound)(params[name]["kernel"]), np.asarray(params[name]["kernel"])
         singular = np.linalg.svd(np.fft.fft2(kernel, (96, 96), axes=(0, 1)), compute_uv=False)
-        assert norm <= singular.max() * (1 + 1e-5), name  # what Sedghi's theorem says of these two independent norms
+        assert norm <= singular.max() * (1 + 1e-5), (
+            name
+        )  # the theorem of Sedghi et al., for norms that are computed independently
         assert singular.max() <= bound * (1 + 1e-6) <= 1.02 * singular.max() + 1e-30, name
-        assert bound <= 1.05 * norm + 1e-30, (name, "the border takes little at 33 pixels")
+        assert bound <= 1.05 * norm + 1e-30, (name, "zero padding reduces the norm little for 33 pixels")
 
 
-def test_the_norm_of_the_flattened_kernel_is_no_bound(params: dict) -> None:
-    """What flax's SpectralNorm normalises by; hence a bound of our own."""
+def test_the_norm_of_the_flattened_kernel_is_not_a_bound(params: dict) -> None:
+    """Flax's SpectralNorm normalises by this norm."""
     flat = {name: np.linalg.norm(params[name]["kernel"].reshape(-1, SHAPES[name][-1]), 2) for name in SHAPES}
     norms = true_norms(params, 20)
     assert norms["one"] == pytest.approx(flat["one"], rel=1e-3)
     assert all(norms[name] > 1.05 * flat[name] for name in SHAPES if name != "one"), (norms, flat)
 
 
-def test_what_is_within_the_bound_stays_as_it_is(params: dict) -> None:
+def test_kernels_within_the_bound_do_not_change(params: dict) -> None:
     small = jax.tree.map(lambda leaf: 1e-3 * leaf, params)
     normalised = jax.jit(lambda small: normalise(small, init_spectral(small, 5), 1.0)[0])
     for same in (normalised(small), jax.jit(partial(certify, bound=1.0))(small)):
-        jax.tree.map(np.testing.assert_array_equal, same, small)
+        chex.assert_trees_all_equal(same, small)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-25, 1e10])
@@ -131,7 +134,9 @@ def test_the_gradient_of_normalise_equals_finite_differences(float64: None) -> N
     difference = (loss(kernel + h * direction) - loss(kernel - h * direction)) / (2 * h)
     gradient = jax.jit(jax.grad(loss))(kernel)
     np.testing.assert_allclose(np.vdot(gradient, direction), difference, rtol=1e-6)
-    np.testing.assert_allclose(np.vdot(gradient, kernel), 0, atol=1e-9)  # the size does not matter
+    np.testing.assert_allclose(
+        np.vdot(gradient, kernel), 0, atol=1e-9
+    )  # the result does not depend on the scale of the kernel
 
 
 def test_the_paths_are_those_of_the_net_and_only_kernels_change() -> None:
@@ -140,6 +145,6 @@ def test_the_paths_are_those_of_the_net_and_only_kernels_change() -> None:
     vectors = jax.jit(partial(init_spectral, steps=10))(params)
     assert list(vectors) == [f"conv_{index}/kernel" for index in range(3)] == list(norm_bounds(params))
     bounded, _ = jax.jit(partial(normalise, bound=0.5))(params, vectors)
-    assert jax.tree.structure(bounded) == jax.tree.structure(params)
+    chex.assert_trees_all_equal_structs(bounded, params)
     np.testing.assert_array_equal(bounded["conv_0"]["bias"], params["conv_0"]["bias"])
     assert not np.array_equal(bounded["conv_0"]["kernel"], params["conv_0"]["kernel"])
