@@ -17,7 +17,7 @@ from deqjax.maps import PrimalDual
 from deqjax.priors import TotalVariation
 from deqjax.reconstruct import Reconstructor
 from deqjax.run import Volume, evaluate_file
-from deqjax.run.data_files import validation_files
+from deqjax.run.experiment import validation_files
 from deqjax.run.training_run import train
 from deqjax.solvers import Anderson
 from deqjax.types import Params

@@ -93,7 +93,7 @@ class Reconstructor:
         image = self.map.image(state)
         if self.finish is None:
             return image
-        args = args._replace(params=params["finish"])
+        args = args._replace(params=params.get("finish", {}))
         first = self.finish.start(args._replace(zero_filled=image))
         return self.finish.image(self.finish(first, args))
 

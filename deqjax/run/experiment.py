@@ -11,11 +11,10 @@ import optax
 
 from deqjax import model_folders
 from deqjax.config import Config, Phase, RunSettings, to_toml
-from deqjax.data import Batch, Slices, batch_at
+from deqjax.data import Batch, Slices, batch_at, list_files, write_phantoms
 from deqjax.nets import certify, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
-from deqjax.run.data_files import check_slices, training_files, validation_files
 from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
@@ -136,6 +135,32 @@ def starting_params(config: Config, recon: Reconstructor) -> Params:
     given = model_folders.parts_of(config.run.init_from)
     missing: dict[str, Any] = {part: None for part in {"smaps", "start", "finish"} - given}
     return fresh | model_folders.load_params(config.run.init_from, recon.replace(**missing))
+
+
+def check_slices(slices: Slices, budget: int = 2**28) -> None:
+    """Read up to a quarter of a gigabyte of the slices, so that a bad file is found."""
+    for i in range(len(slices)):
+        budget -= slices.example(i).nbytes
+        if budget < 0:
+            return
+
+
+def training_files(config: Config) -> list[Path]:
+    """List the training files of a config. Without any, simulated brains are written where they are missing."""
+    return list_files(config.data.train) if config.data.train else _phantoms(config, config.data.phantoms.train, 0)
+
+
+def validation_files(config: Config) -> list[Path]:
+    """List the validation files of a config. Without any, these are simulated brains of other patients."""
+    return list_files(config.data.val) if config.data.val else _phantoms(config, config.data.phantoms.val, 1)
+
+
+def _phantoms(config: Config, count: int, seed: int) -> list[Path]:
+    phantoms = config.data.phantoms
+    size = "x".join(map(str, phantoms.shape))
+    settings = f"{size}-coils{phantoms.coils}-noise{phantoms.noise:g}"  # configs that differ use different folders
+    folder = Path(phantoms.folder) / settings / ("train", "val")[seed]
+    return write_phantoms(folder, count, phantoms.shape, phantoms.coils, phantoms.noise, seed)
 
 
 def reconstruction_card(config: Config, command: str, params: Params, metrics: dict[str, float]) -> str:

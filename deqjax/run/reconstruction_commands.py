@@ -11,8 +11,8 @@ from deqjax.config import Trust, build, override, read_table
 from deqjax.data import Scan, describe, list_files, open_scan
 from deqjax.masks import realised_acceleration
 from deqjax.run.configs import find_config, run_folder, shipped_configs
-from deqjax.run.data_files import validation_files
 from deqjax.run.evaluation import evaluate, evaluate_command
+from deqjax.run.experiment import validation_files
 from deqjax.run.registration_experiment import evaluate_registration
 from deqjax.run.training_run import train
 from deqjax.types import Mask

@@ -1,8 +1,7 @@
 """Training: one compiled step, its state, its optimizer, and checkpoints. Only this folder imports optax and Orbax."""
 
 from deqjax.training.checkpoint import Checkpoints
-from deqjax.training.optimizer import make_optimizer
-from deqjax.training.state import TrainState, create_state, restart
+from deqjax.training.state import TrainState, create_state, make_optimizer, restart
 from deqjax.training.step import NonFiniteError, check_finite, make_train_step, replicate
 
 __all__ = [

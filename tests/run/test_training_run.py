@@ -17,7 +17,7 @@ from deqjax.config import read_config
 from deqjax.data import write_phantoms
 from deqjax.nets import norm_bounds
 from deqjax.run import Run, evaluation
-from deqjax.run.data_files import training_files, validation_files
+from deqjax.run.experiment import training_files, validation_files
 from deqjax.training import Checkpoints, create_state, make_optimizer
 
 KILLED = """
