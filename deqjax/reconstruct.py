@@ -228,6 +228,13 @@ def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:
 
 def _check_parameters(recon: Reconstructor, params: Params) -> None:
     """Raise a ValueError if a parameter of the method is missing or has another shape. Further entries are ignored."""
+    try:
+        hash(recon)
+    except TypeError as error:
+        raise ValueError(
+            f"a setting of the method is not a plain number: {error}. Use float(...), or a setting such as "
+            "learn_weight=True, which makes it a parameter"
+        ) from error
     found = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(parameter_shapes(recon)):
         name = jax.tree_util.keystr(path)

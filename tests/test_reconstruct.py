@@ -334,3 +334,38 @@ def test_parameters_of_another_method_raise_an_error(params: dict) -> None:
 def test_shapes_are_checked_inside_jit(params: dict) -> None:
     with pytest.raises(ValueError, match=r"kspace of shape \(11, 7\) does not fit MaskedFourier.*\(1, 9\)"):
         loss(RECON, params, FOURIER, KSPACE[:, :7])
+
+
+@pytest.mark.parametrize("kind", [np, jnp], ids=["numpy", "jax"])
+def test_kspace_and_mask_may_be_closed_over_in_a_jit_of_the_user(kind) -> None:
+    """The values that are known are checked there too, and no check runs on a tracer."""
+    params, mask = RECON.init(jax.random.key(0)), kind.ones((1, 8), np.float32)
+    kspace = kind.ones((2, 8, 8), np.complex64)
+    A = lambda mask: dj.physics.MaskedFourier(mask)
+    expected, _ = RECON(params, A(mask), kspace)
+    for image in (
+        jax.jit(lambda params: RECON(params, A(mask), kspace)[0])(params),
+        jax.jit(lambda params, kspace: RECON(params, A(mask), kspace)[0])(params, kspace),
+        jax.jit(lambda params, mask: RECON(params, A(mask), kspace)[0])(params, mask),
+        jax.jit(lambda params, kspace, A: RECON(params, A, kspace)[0])(params, kspace, A(mask)),
+        jax.lax.map(lambda params: RECON(params, A(mask), kspace)[0], jax.tree.map(lambda leaf: leaf[None], params))[0],
+    ):
+        np.testing.assert_allclose(image, expected, atol=1e-5)
+    bad, empty = kspace * np.nan, 0 * mask
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        jax.jit(lambda params: RECON(params, A(mask), bad)[0])(params)
+    with pytest.raises(ValueError, match="samples nothing"):
+        jax.jit(lambda params: RECON(params, A(empty), kspace)[0])(params)
+
+
+def test_a_setting_that_is_an_array_is_refused_in_one_line() -> None:
+    A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    prior = dj.priors.TotalVariation()
+    run = lambda weight: dj.Reconstructor(dj.maps.PrimalDual(prior, weight))(
+        {}, A, A.forward(jnp.ones((8, 8), complex))
+    )
+    with pytest.raises(ValueError, match="not a plain number"):
+        run(jnp.float32(0.01))
+    with pytest.raises(ValueError, match="not a plain number"):
+        jax.grad(lambda weight: run(weight)[0].real.sum())(0.01)
+    assert run(np.float32(0.01))[1].converged
