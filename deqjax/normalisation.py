@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from deqjax.physics.phase import PhaseModulated, check_width, smooth_phase
 from deqjax.pytree import operand
+from deqjax.scaling import power_of_two_scale
 from deqjax.types import ForwardModel
 
 __all__ = ["EnergyScale", "SmoothPhase", "StandardScore", "Units"]
@@ -26,7 +27,8 @@ class Units:
 
     def apply(self, image: jax.Array) -> jax.Array:
         image = image if self.phase is None else jnp.conj(self.phase) * image
-        return (image - self.shift) / jnp.where(self.scale > 0, self.scale, 1)
+        unit = power_of_two_scale(self.scale, axes=())  # the reciprocal of a very large scale is subnormal
+        return unit.apply(image - self.shift) / jnp.where(self.scale > 0, unit.apply(self.scale), 1)
 
     def undo(self, image: jax.Array) -> jax.Array:
         image = image * self.scale + self.shift
@@ -52,14 +54,13 @@ class EnergyScale:
 
     def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         axes = tuple(range(-dimensions, 0))
-        magnitude = jnp.abs(zero_filled)
-        largest = jax.lax.stop_gradient(jnp.max(magnitude, axis=axes, keepdims=True))
-        largest = jnp.where(largest > 0, largest, 1)
-        power = (zero_filled.real / largest) ** 2 + (zero_filled.imag / largest) ** 2
+        unit = power_of_two_scale(zero_filled, axes)
+        scaled = unit.apply(zero_filled)
+        power = scaled.real**2 + scaled.imag**2
         energy = jnp.sum(power, axis=axes, keepdims=True)
         empty = energy == 0
         ratio = jnp.sum(power**2, axis=axes, keepdims=True) / jnp.where(empty, 1, energy)
-        scale = jnp.where(empty, 0, largest * jnp.sqrt(jnp.where(empty, 1, ratio)))
+        scale = unit.undo(jnp.where(empty, 0, jnp.sqrt(jnp.where(empty, 1, ratio))))
         return Units(jnp.zeros_like(scale), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
@@ -115,12 +116,13 @@ class StandardScore:
     def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         parts = jnp.stack([zero_filled.real, zero_filled.imag])
         axes = (0, *range(-dimensions, 0))
-        mean = jnp.mean(parts, axis=axes, keepdims=True)[0]
-        largest = jnp.max(jnp.abs(parts), axis=axes, keepdims=True)[0]
-        largest = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
-        variance = jnp.mean(((parts - mean) / largest) ** 2, axis=axes, keepdims=True)[0]
+        unit = power_of_two_scale(parts, axes)
+        scaled = unit.apply(parts)
+        mean = jnp.mean(scaled, axis=axes, keepdims=True)
+        variance = jnp.mean((scaled - mean) ** 2, axis=axes, keepdims=True)
         flat = variance == 0
-        scale = jnp.where(flat, 0, largest * jnp.sqrt(jnp.where(flat, 1, variance)))
+        scale = unit.undo(jnp.where(flat, 0, jnp.sqrt(jnp.where(flat, 1, variance))))[0]
+        mean = unit.undo(mean)[0]
         return Units(jax.lax.complex(mean, mean), scale)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:

@@ -99,3 +99,15 @@ def test_the_gradient_equals_finite_differences(normalisation: Normalisation, fl
     h = 1e-6
     difference = (loss(image + h * direction) - loss(image - h * direction)) / (2 * h)
     np.testing.assert_allclose(jnp.sum(jax.grad(loss)(image) * direction).real, difference, rtol=1e-7)
+
+
+@each_normalisation
+@pytest.mark.parametrize("size", [1e-32, 1e-30, 1e-20, 1e-10, 1e10, 1e19, 1e25, 1e30, 1e37, 7e37])
+def test_the_units_of_very_large_and_very_small_images(normalisation: Normalisation, size: float) -> None:
+    image = random_image(2, 7, 9)
+    image = image / jnp.max(jnp.abs(image))
+    plain, units = units_of(normalisation, image), units_of(normalisation, image * size)
+    np.testing.assert_allclose(units.scale, plain.scale * size, rtol=1e-5)
+    scaled = jax.jit(lambda units, image: units.apply(image))(units, image * size)
+    np.testing.assert_allclose(scaled, plain.apply(image), atol=1e-5)
+    np.testing.assert_allclose(units.undo(scaled) / size, image, atol=1e-5)
