@@ -70,7 +70,9 @@ def explain_content(path: str | Path) -> str:
     if start.startswith(b"MATLAB 5"):
         return "a MATLAB file; read it with scipy.io.loadmat, and write its k-space with write_npz"
     if start[128:132] == b"DICM":
-        return "a DICOM image, which has no k-space; convert it to NIfTI, for example with dcm2niix, to simulate k-space"
+        return (
+            "a DICOM image, which has no k-space; convert it to NIfTI, for example with dcm2niix, to simulate k-space"
+        )
     if start[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and start[344:347] not in (b"n+1", b"ni1"):
         return "the header of an Analyze 7.5 image; save the image as NIfTI with nibabel"
     if path.name.endswith((".img", ".img.gz")):

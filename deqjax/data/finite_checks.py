@@ -1,4 +1,4 @@
-"""Checks that the arrays read from files or written to files are finite."""
+"""Checks that the arrays read from files or written to files are finite, also in single precision."""
 
 from pathlib import Path
 
@@ -30,3 +30,37 @@ def check_finite_read(path: str | Path, name: str, values: np.ndarray, first: in
     """
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: NaN or infinity in {name} of slices {first} to {last}; leave these slices out")
+
+
+SMALLEST = float(np.finfo(np.float32).tiny) * 2**24
+"""The smallest largest magnitude, 2e-31, for which float32 still has its full precision over seven digits of range."""
+
+
+def to_complex64(path: str | Path, name: str, values: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Convert an array that was read to complex64, and check that it is finite and keeps its values.
+
+    Args:
+      path: the file.
+      name: what the array is called in the message, for example "the k-space".
+      values: the array that was read.
+      first: number of the first slice that was read.
+      last: number of the last slice that was read.
+
+    Raises:
+      ValueError: the array holds NaN or infinity, or its values are too large or too small for float32. The message
+        names the file.
+
+    >>> to_complex64("a.h5", "the k-space", np.ones(1), 0, 0)
+    array([1.+0.j], dtype=complex64)
+    """
+    check_finite_read(path, name, values, first, last)
+    with np.errstate(over="ignore", under="ignore"):
+        converted = np.asarray(values, np.complex64)
+    if converted.dtype != values.dtype and values.size:
+        largest = max(float(np.abs(values.real).max()), float(np.abs(values.imag).max()))
+        if not np.isfinite(converted).all() or 0 < largest < SMALLEST:
+            raise ValueError(
+                f"{path}: {name} of slices {first} to {last} has values up to {largest:.3g}, outside the range of float32 "
+                "and complex64: scale it, for example to a largest magnitude of 1"
+            )
+    return converted

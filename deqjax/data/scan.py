@@ -87,6 +87,19 @@ def describe(scan: Scan) -> str:
     return f"{scan.name}{', ' * bool(scan.format)}{scan.format}: {', '.join(parts)}"
 
 
+def advice_on_real_pairs(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """Return how to convert k-space that is stored as real and imaginary parts; empty if it is not stored so.
+
+    >>> advice_on_real_pairs((3, 8, 6, 2), np.dtype("f4"))
+    'the last axis of 2 looks like real and imaginary parts: write kspace[..., 0] + 1j * kspace[..., 1]'
+    """
+    if dtype.kind != "f" or len(shape) < 3 or 2 not in (shape[-1], shape[0]):
+        return ""
+    last = shape[-1] == 2
+    parts = "kspace[..., 0] + 1j * kspace[..., 1]" if last else "kspace[0] + 1j * kspace[1]"
+    return f"the {'last' if last else 'first'} axis of 2 looks like real and imaginary parts: write {parts}"
+
+
 def slice_range(path: str | Path, slices: tuple[int, int] | None, total: int) -> tuple[int, int]:
     """Return the first and the last slice to read, both included.
 

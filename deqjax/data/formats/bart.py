@@ -192,11 +192,12 @@ def open_cfl(path: str | Path) -> np.ndarray:
 
 def read_dimensions(header: Path) -> tuple[int, ...] | None:
     """Return the sizes in a BART header, or None if the file is not a BART header."""
-    lines = header.read_bytes()[:65536].decode("ascii", "replace").splitlines()
+    with open(header, "rb") as file:
+        lines = file.read(65536).decode("ascii", "replace").splitlines()
     lines = [line.strip() for line in lines]
     after = lines.index("# Dimensions") + 1 if "# Dimensions" in lines else 0
     words = next((line.split() for line in lines[after:] if line.strip() and not line.startswith("#")), [])
-    if not 1 <= len(words) <= 16 or not all(word.isdecimal() and int(word) > 0 for word in words):
+    if not 1 <= len(words) <= 16 or not all(len(word) < 19 and word.isdecimal() and int(word) > 0 for word in words):
         return None
     return tuple(map(int, words))
 

@@ -271,9 +271,7 @@ def _find_group(path: str | Path, file: h5py.File, requested: str | None) -> str
                 f"{path}: several groups with 'data' and 'xml' among {found}; choose one, "
                 f"read_ismrmrd(path, group={found[0]!r})"
             )
-        raise ValueError(
-            f"{path}: no group with 'data' and 'xml' among {sorted(map(str, file))}; give an ISMRMRD file"
-        )
+        raise ValueError(f"{path}: no group with 'data' and 'xml' among {sorted(map(str, file))}; give an ISMRMRD file")
     return found[0]
 
 

@@ -301,7 +301,11 @@ def test_the_image_of_a_written_phantom_is_the_phantom(tmp_path):
         ([line(noise(1, 5), 0, {"center_sample": 5})], None, "has 5 samples with centre 5"),
         ([line(noise(1, 8), 0), line(noise(2, 8), 1)], None, r"acquisitions of \[1, 2\] coils in one scan"),
         ([line(noise(1, 8), 0, {"number_of_samples": 7})], None, "holds 16 floats, but its head says 1 coils of 7"),
-        ([line(noise(1, 8), 0, flag(REVERSE)), line(noise(1, 8), 1)], None, "readouts in both directions in frame 0; correct their phase"),
+        (
+            [line(noise(1, 8), 0, flag(REVERSE)), line(noise(1, 8), 1)],
+            None,
+            "readouts in both directions in frame 0; correct their phase",
+        ),
         ([line(noise(1, 8), 0, {"encoding_space_ref": 3})], None, "no acquisitions of encoding 3, or no header"),
         ([line(noise(1, 8), 0)], ("cartesian", "spiral"), "trajectory 'spiral', only 'cartesian' .*NonCartesian"),
         ([line(noise(1, 8), 0)], ("cartesian", "epi"), "trajectory 'epi'"),
