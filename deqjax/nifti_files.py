@@ -51,7 +51,8 @@ def open_nifti(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; check the path")
     try:
-        file = nibabel.load(path)
+        with np.errstate(all="ignore"):
+            file = nibabel.load(path)
     except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *READ_ERRORS) as error:
         advice = (
             explain_content(path) or f"not a NIfTI file, or a broken one ({_reason(error)}); copy or download it again"

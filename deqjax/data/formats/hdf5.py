@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from deqjax.data.formats.hdf5_heaps import check_global_heaps
 from deqjax.file_checks import check_claimed_size, explain_content
 
 
@@ -25,6 +26,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; check the path")
+    check_global_heaps(path)
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from deqjax.data.finite_checks import check_finite_read
+from deqjax.data.finite_checks import to_complex64
 from deqjax.data.formats.ismrmrd_acquisitions import (
     FRAME_COUNTERS,
     REVERSE,
@@ -146,6 +146,7 @@ def _read(
         first, last = slice_range(path, slices, len(image.frames) * per_frame)
         frames = range(first // per_frame, last // per_frame + 1)
         kspace, measured = _read_frames(path, data, image, frames)
+    kspace = to_complex64(path, "the k-space", kspace, first, last)
     warn_of_centre(path, image, kspace)
     if keep < rows:
         start = (rows - keep) // 2
@@ -165,7 +166,6 @@ def _read(
         kspace, sampled = kspace[inside], sampled[inside]
     else:
         kspace, sampled = kspace[:, :, 0], measured[:, 0]
-    check_finite_read(path, "the k-space", kspace, first, last)
     y, voxel_size = kspace.shape[-2], image.encoding.voxel_size
     if voxel_size is not None:
         voxel_size = voxel_size[0 if partitions > 1 else 2], voxel_size[2 if partitions > 1 else 0], voxel_size[1]
@@ -218,7 +218,8 @@ def _read_frames(
                 f"the {rows} of the encoded space along the readout (y); correct the header"
             )
         frame = frame_of_number[number]
-        kspace[frame, :, z, start : start + size, x] += samples
+        with np.errstate(invalid="ignore", over="ignore"):  # the sums are checked when all are read
+            kspace[frame, :, z, start : start + size, x] += samples
         times[frame, z, start : start + size, x] += 1
     if times.max() > 1:
         kspace /= np.maximum(times, 1)[:, None].astype(np.float32)
