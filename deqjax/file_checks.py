@@ -31,8 +31,8 @@ def check_claimed_size(path: str | Path, name: str, claimed: int, stored: int) -
     """
     if claimed > max(LARGEST_UNCHECKED, LARGEST_RATIO * stored):
         raise ValueError(
-            f"{path}: {name} claims {claimed} bytes, but the file stores {stored} bytes of it; the header is damaged, or "
-            "the file was made to exhaust the memory: copy or download it again"
+            f"{path}: {name} claims {claimed} bytes, but the file stores {stored} bytes of it; the header is damaged, "
+            "or the file was made to exhaust the memory: copy or download it again"
         )
 
 

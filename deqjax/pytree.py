@@ -16,9 +16,9 @@ PyTree = Any
 def operand(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass whose fields are the leaves of a JAX pytree.
 
-    A field declared with ``dataclasses.field(metadata={"static": True})`` is part of the structure instead. JAX rebuilds
-    an operand without ``__post_init__``, because its leaves may then be gradients, shapes or other placeholders. The
-    checks of ``__post_init__`` therefore see only what a caller passes to the class.
+    A field declared with ``dataclasses.field(metadata={"static": True})`` is part of the structure instead. JAX
+    rebuilds an operand without ``__post_init__``, because its leaves may then be gradients, shapes or other
+    placeholders. The checks of ``__post_init__`` therefore see only what a caller passes to the class.
 
     >>> @operand
     ... class Pair:

@@ -59,8 +59,8 @@ def to_complex64(path: str | Path, name: str, values: np.ndarray, first: int, la
         largest = max(float(max(part.max(), -part.min())) for part in (values.real, values.imag))
         if largest > LARGEST or 0 < largest < SMALLEST:
             raise ValueError(
-                f"{path}: {name} of slices {first} to {last} has values up to {largest:.3g}, outside the range of float32 "
-                "and complex64: scale it, for example to a largest magnitude of 1"
+                f"{path}: {name} of slices {first} to {last} has values up to {largest:.3g}, outside the range of "
+                "float32 and complex64: scale it, for example to a largest magnitude of 1"
             )
     with np.errstate(under="ignore"):
         return np.asarray(values, np.complex64)

@@ -79,7 +79,7 @@ def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     """
     if not is_array(mask):
         return mask
-    if mask.ndim < 1 or mask.dtype.kind not in "biuf" and not jnp.issubdtype(mask.dtype, jnp.floating):
+    if mask.ndim < 1 or (mask.dtype.kind not in "biuf" and not jnp.issubdtype(mask.dtype, jnp.floating)):
         raise ValueError(
             f"{name} must be a real array that broadcasts against (y, x); it has shape {mask.shape} and type "
             f"{mask.dtype}"

@@ -252,9 +252,7 @@ def _geometry(path: Path, file: h5py.File, columns: int) -> tuple[tuple[int, int
             raise ValueError(f"ismrmrd_header is {type(header).__name__} and not a text")
         crop, padding = parse_header(header)
         if not padding[0] < min(padding[1], columns):
-            raise ValueError(
-                f"ismrmrd_header: the columns {padding[0]} to {padding[1] - 1} are not in {columns} columns"
-            )
+            raise ValueError(f"ismrmrd_header: columns {padding[0]} to {padding[1] - 1} of {columns} columns")
     except ValueError as error:
         raise ValueError(f"{path}: {error}; repair the header, or delete the dataset 'ismrmrd_header'") from error
     return (crop if columns >= crop[1] else (columns, columns)), padding
@@ -266,8 +264,8 @@ def _stored_mask(path: Path, file: h5py.File, columns: int) -> np.ndarray | None
     check_dataset(path, file["mask"])
     if file["mask"].shape != (columns,):
         raise ValueError(
-            f"{path}: 'mask' has shape {file['mask'].shape}, but 'kspace' has {columns} columns (x); store one entry for "
-            "each column"
+            f"{path}: 'mask' has shape {file['mask'].shape}, but 'kspace' has {columns} columns (x); store one entry "
+            "for each column"
         )
     return zero_one_mask(read_dataset(path, file["mask"]).astype(np.float32), f"{path}: 'mask'")[None]
 

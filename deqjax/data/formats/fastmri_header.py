@@ -53,11 +53,11 @@ def _integer(root: ElementTree.Element, path: str, lowest: int = 0) -> int:
     try:
         value = int(text or "")
     except ValueError as error:
-        found = "is absent" if element is None else f"is {ascii((text or '')[:40])}"
+        found = "is absent" if element is None else f"is {(text or '')[:40]!a}"
         raise ValueError(f"ismrmrd_header: encoding/{path} {found}, expected an integer ({NAMESPACE})") from error
     if not lowest <= value <= 65535:
         raise ValueError(
-            f"ismrmrd_header: encoding/{path} is {ascii((text or '')[:40])}, expected an integer from {lowest} to 65535"
+            f"ismrmrd_header: encoding/{path} is {(text or '')[:40]!a}, expected an integer from {lowest} to 65535"
         )
     return value
 

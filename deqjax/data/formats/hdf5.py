@@ -45,7 +45,7 @@ def check_dataset(path: str | Path, dataset: Any) -> None:
       ValueError: it is a group, claims more than the file stores, was never written, or lies in another file.
     """
     if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"{path}: {ascii(getattr(dataset, 'name', dataset))} is not a dataset; write the file again")
+        raise ValueError(f"{path}: {getattr(dataset, 'name', dataset)!a} is not a dataset; write the file again")
     name, claimed = ascii(dataset.name.lstrip("/")), (dataset.size or 0) * dataset.dtype.itemsize
     if dataset.external:
         raise ValueError(f"{path}: {name} lies in other files; write it into this file")
@@ -65,5 +65,5 @@ def read_dataset(path: str | Path, dataset: Any, index: Any = ...) -> np.ndarray
     """
     check_dataset(path, dataset)
     if dataset.dtype.kind not in "biufc":
-        raise ValueError(f"{path}: {ascii(dataset.name)} holds {dataset.dtype}, no numbers; write it as numbers")
+        raise ValueError(f"{path}: {dataset.name!a} holds {dataset.dtype}, no numbers; write it as numbers")
     return np.asarray(dataset[index])

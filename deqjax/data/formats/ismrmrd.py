@@ -35,15 +35,17 @@ def read_ismrmrd(
 
     y is the readout and x is ``kspace_encode_step_1``: line n lies at ``x = n - center + X // 2``, and a short readout
     starts at ``y = Y // 2 - center_sample``. Reversed readouts, such as every second echo of a bipolar sequence, are
-    flipped; a shift of their echo by a fraction of a sample remains. The leading axis counts every (set, repetition, phase, contrast, slice) of
-    the file, with the slice fastest; ``attrs["frames"]`` lists them. Lines that were measured more than once (averages,
-    segments) are averaged, each point by its own number of measurements. If there are partitions (``kspace_encode_step_2``), the scan is 3-D: it is transformed along
-    the readout, so that ``slice`` is the position along the readout, frame by frame, y is the partition and x the line.
+    flipped; a shift of their echo by a fraction of a sample remains. The leading axis counts every (set, repetition,
+    phase, contrast, slice) of the file, with the slice fastest; ``attrs["frames"]`` lists them. Lines that were
+    measured more than once (averages, segments) are averaged, each point by its own number of measurements. If there
+    are partitions (``kspace_encode_step_2``), the scan is 3-D: it is transformed along the readout, so that ``slice``
+    is the position along the readout, frame by frame, y is the partition and x the line.
 
-    The mask says which points were measured, for each slice if the slices differ; it is None if all were. Lines that are missing evenly at both edges, which
-    is a lower phase resolution, are described by ``padding`` and not by the mask. Noise, navigators and similar
-    acquisitions are left out. Calibration lines are left out too, unless the header calls them embedded;
-    ``attrs["calibration_lines"]`` counts those that are left out, and `read_calibration` reads them.
+    The mask says which points were measured, for each slice if the slices differ; it is None if all were. Lines that
+    are missing evenly at both edges, which is a lower phase resolution, are described by ``padding`` and not by the
+    mask. Noise, navigators and similar acquisitions are left out. Calibration lines are left out too, unless the header
+    calls them embedded; ``attrs["calibration_lines"]`` counts those that are left out, and `read_calibration` reads
+    them.
 
     Args:
       path: the file.
@@ -158,8 +160,8 @@ def _read(
         sampled = measured.any(axis=2)
         if (measured != sampled[:, :, None]).any():
             warn_of_scan(
-                f"{path}: a 3-D scan with short readouts (partial echo), which are filled with zeros before the transform "
-                "along the readout; expect a lower resolution along the readout, which the mask does not describe"
+                f"{path}: a 3-D scan with short readouts (partial echo), which are filled with zeros before the "
+                "transform along the readout; expect a lower resolution along it, which the mask does not describe"
             )
         sampled = np.repeat(sampled, keep, axis=0)
         inside = slice(first - frames[0] * per_frame, last + 1 - frames[0] * per_frame)
@@ -201,8 +203,8 @@ def _read_frames(
     both = np.intersect1d(frame_of[backwards[chosen]], frame_of[~backwards[chosen]])
     if both.size:
         raise ValueError(
-            f"{path}: readouts in both directions in frame {both[0] + frames[0]}; correct their phase and write them in "
-            "one direction"
+            f"{path}: readouts in both directions in frame {both[0] + frames[0]}; correct their phase and write them "
+            "in one direction"
         )
     frame_of_number = dict(zip(chosen.tolist(), frame_of.tolist()))
     for number, samples in iterate_samples(path, data, image.heads, chosen, image.coils):
@@ -214,8 +216,8 @@ def _read_frames(
         start = 0 if size == rows else rows // 2 - centre
         if start < 0 or start + size > rows:
             raise ValueError(
-                f"{path}: acquisition {number} has {size} samples with centre {head['center_sample']}, which do not fit "
-                f"the {rows} of the encoded space along the readout (y); correct the header"
+                f"{path}: acquisition {number} has {size} samples with centre {head['center_sample']}, which do not "
+                f"fit the {rows} of the encoded space along the readout (y); correct the header"
             )
         frame = frame_of_number[number]
         with np.errstate(invalid="ignore", over="ignore"):  # the sums are checked when all are read

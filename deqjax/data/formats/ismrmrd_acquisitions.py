@@ -165,8 +165,8 @@ def iterate_samples(
             first, end = int(head["discard_pre"]), size - int(head["discard_post"])
             if first >= end:
                 raise ValueError(
-                    f"{path}: acquisition {number} has {size} samples, of which {first} at the start and {size - end} at "
-                    "the end are discarded; correct its head"
+                    f"{path}: acquisition {number} has {size} samples, of which {first} at the start and {size - end} "
+                    "at the end are discarded; correct its head"
                 )
             values = np.ascontiguousarray(floats, "<f4").view("<c8").reshape(coils, size)
             yield int(number), values[:, first:end]
@@ -248,8 +248,8 @@ def _read_heads(path: str | Path, data: h5py.Dataset) -> np.ndarray:
             name != "flags" and len(values) and not 0 <= values.min() <= values.max() <= LARGEST_NUMBER
         ):
             raise ValueError(
-                f"{path}: '{name}' of the heads is of type {values.dtype} or outside 0 to {LARGEST_NUMBER}; the file is "
-                "damaged, copy it again"
+                f"{path}: '{name}' of the heads is of type {values.dtype} or outside 0 to {LARGEST_NUMBER}; the file "
+                "is damaged, copy it again"
             )
     return heads
 

@@ -38,8 +38,8 @@ def warn_of_centre(path: str | Path, image: ImageAcquisitions, kspace: np.ndarra
         if size > 1 and len(found) == 1 and 0 < found[0] < size and found[0] != centre:
             warn_of_scan(
                 f"{path}: the centre of k-space along kspace_encode_step_{step} is {centre} in the header, but "
-                f"{found[0]} in idx.user[{entry}], where Siemens converters write it; the data are placed by the header, "
-                "correct the center of its encodingLimits if the image is wrong"
+                f"{found[0]} in idx.user[{entry}], where Siemens converters write it; the data are placed by the "
+                "header, correct the center of its encodingLimits if the image is wrong"
             )
     energy = np.zeros(kspace.shape[2:])
     for frame in kspace:
@@ -50,8 +50,8 @@ def warn_of_centre(path: str | Path, image: ImageAcquisitions, kspace: np.ndarra
         peak, centre = _energy_peak(profile), len(profile) // 2
         if peak is not None:
             warn_of_scan(
-                f"{path}: the energy of k-space is largest at {name} = {peak}, and not at its centre {name} = {centre}, "
-                "where the header puts the zero frequency; correct the header (center of encodingLimits, or "
+                f"{path}: the energy of k-space is largest at {name} = {peak}, and not at its centre {name} = "
+                f"{centre}, where the header puts the zero frequency; correct the header (center of encodingLimits, or "
                 "center_sample of the acquisitions) if the image is wrong"
             )
 
