@@ -134,6 +134,8 @@ def open_acquisitions(path: str | Path, group: str | None = None) -> Iterator[tu
                 f"{path}: '/{name}/data' holds {found[:80]}, no acquisitions; expected one axis of records with 'head' "
                 "and 'data'"
             )
+        if _fields_overlap(types):
+            raise ValueError(f"{path}: the fields of '/{name}/data' overlap; the file is damaged, copy it again")
         check_claimed_size(path, f"'/{name}/data'", data.shape[0] * types.itemsize, data.id.get_storage_size())
         if not isinstance(xml, h5py.Dataset) or xml.size != 1 or h5py.check_string_dtype(xml.dtype) is None:
             raise ValueError(f"{path}: '/{name}/xml' must be one text, the header; write it again")
@@ -231,6 +233,19 @@ def select_acquisitions(
         _count_coils(path, heads, chosen),
         int(np.count_nonzero(left_out & (space == number))),
     )
+
+
+def _fields_overlap(types: np.dtype) -> bool:
+    """Tell whether fields of a record overlap or leave it, with which the HDF5 library would write outside its memory.
+
+    A flipped bit in the description of a number can cause this.
+    """
+    end = 0
+    for field, offset in sorted((entry[:2] for entry in (types.fields or {}).values()), key=lambda entry: entry[1]):
+        if offset < end or _fields_overlap(field.base):
+            return True
+        end = offset + field.itemsize
+    return end > types.itemsize
 
 
 def _read_heads(path: str | Path, data: h5py.Dataset) -> np.ndarray:
