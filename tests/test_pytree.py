@@ -98,4 +98,6 @@ def test_the_checks_of_an_operand_see_only_what_a_caller_passes() -> None:
     assert jax.jit(lambda one: one)(given).name == "a"
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(given)]
     assert paths == [".value"]
-    assert jax.tree.structure(given) != jax.tree.structure(Positive(jnp.ones(2), "b"))
+    structures = [jax.tree.structure(one) for one in (given, Positive(jnp.ones(2), "b"))]
+    assert structures[0] is not None
+    assert structures[0] != structures[1]

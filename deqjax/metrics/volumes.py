@@ -79,7 +79,7 @@ def resolve_data_range(target: jax.Array, data_range: ArrayLike | None) -> jax.A
         raise ValueError(
             f"data_range has shape {np.shape(data_range)}: give one real scalar per volume, () (jax.vmap for a batch)"
         )
-    if not isinstance(data_range, jax.core.Tracer) and not 0 < float(data_range) < float("inf"):
+    if not isinstance(data_range, jax.core.Tracer) and not 0 < float(np.asarray(data_range)) < float("inf"):
         raise ValueError(
             f"data_range is {data_range}: give a positive finite number, or None for the range of the target"
         )

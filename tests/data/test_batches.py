@@ -10,6 +10,7 @@ import pytest
 from deqjax import masks
 from deqjax.data import (
     Augment,
+    Batch,
     Slices,
     batch_at,
     crop_field_of_view,

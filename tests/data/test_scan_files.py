@@ -248,9 +248,7 @@ def test_files_that_people_open_by_mistake_raise_an_error_with_advice(tmp_path):
 def test_pairs_of_nifti_files(tmp_path):
     nibabel = pytest.importorskip("nibabel")
     nibabel.save(nibabel.Nifti1Pair(np.ones((6, 8, 3), np.float32), np.eye(4)), tmp_path / "pair.img")
-    with pytest.raises(
-        ValueError, match=r"pair\.img: .* the voxels of the pair pair\.img and pair\.hdr; give pair\.hdr"
-    ):
+    with pytest.raises(ValueError, match=r"pair\.img: .* the voxels of the pair .*; give pair\.hdr"):
         open_scan(tmp_path / "pair.img")
     assert open_scan(tmp_path / "pair.hdr").kspace.shape == (3, 8, 6)
     (tmp_path / "pair.img").unlink()

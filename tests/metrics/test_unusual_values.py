@@ -1,5 +1,7 @@
 """Metrics of images with NaN, infinity and negative values, and data ranges that are none."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from deqjax.metrics import nmse, psnr, ssim, vif
 
-METRICS = {"nmse": nmse, "psnr": psnr, "ssim": ssim, "vif": vif}
+METRICS: dict[str, Callable] = {"nmse": nmse, "psnr": psnr, "ssim": ssim, "vif": vif}
 IMAGE = np.random.default_rng(0).random((2, 48, 45)).astype(np.float32)
 TARGET = np.random.default_rng(1).random((2, 48, 45)).astype(np.float32)
 

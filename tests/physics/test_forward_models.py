@@ -1,6 +1,7 @@
 """MaskedFourier and Sense: all shapes of masks and sensitivities, agreement with sigpy, and input that they reject."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -161,7 +162,7 @@ def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], objec
     assert all(shape in str(error.value) for shape in shapes), error.value
 
 
-def mask_builders() -> list[Callable[[object], object]]:
+def mask_builders() -> list[Callable[[Any], Any]]:
     return [MaskedFourier, lambda mask: Sense(jnp.ones((2, 3, 4)), mask), Inpainting]
 
 
@@ -169,7 +170,7 @@ def mask_builders() -> list[Callable[[object], object]]:
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.int64, np.float32])
 def test_masks_of_bools_and_integers_become_float32(array: Callable, dtype: type) -> None:
     for build in mask_builders():
-        mask = build(array(np.array([[1, 0, 1, 1]], dtype))).mask  # type: ignore[attr-defined]
+        mask = build(array(np.array([[1, 0, 1, 1]], dtype))).mask
         assert mask.dtype == np.float32
         np.testing.assert_array_equal(mask, [[1, 0, 1, 1]])
 

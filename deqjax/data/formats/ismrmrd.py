@@ -157,7 +157,7 @@ def _read(
     if partitions > 1:
         # (frame, coil, z, y, x) -> (frame y, coil, z, x): one slice for every position along the readout
         kspace = np.moveaxis(ifft1c(kspace, axis=-2), -2, 1).reshape(-1, kspace.shape[1], partitions, kspace.shape[-1])
-        sampled = measured.any(axis=2)
+        sampled = np.asarray(measured.any(axis=2))
         if (measured != sampled[:, :, None]).any():
             warn_of_scan(
                 f"{path}: a 3-D scan with short readouts (partial echo), which are filled with zeros before the "

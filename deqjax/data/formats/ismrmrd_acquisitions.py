@@ -126,7 +126,7 @@ def open_acquisitions(path: str | Path, group: str | None = None) -> Iterator[tu
     with open_hdf5(path) as file:
         name = _find_group(path, file, group)
         data, xml = file[name]["data"], file[name]["xml"]
-        types = data.dtype if isinstance(data, h5py.Dataset) else np.dtype("u1")
+        types: np.dtype = data.dtype if isinstance(data, h5py.Dataset) else np.dtype([])
         floats = h5py.check_vlen_dtype(types["data"]) if {"head", "data"} <= set(types.names or ()) else None
         if floats is None or np.dtype(floats).kind != "f" or data.ndim != 1:
             found = f"{types} {data.shape}" if isinstance(data, h5py.Dataset) else "a group"
