@@ -168,6 +168,18 @@ def limited(function: Callable[[], object], message: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
 
 
+def test_values_of_variable_length_that_are_longer_than_the_file_are_refused(tmp_path):
+    """The HDF5 library would allocate 4 GB before it looks at the heap."""
+    path = WRITERS["ISMRMRD"](tmp_path)
+    with h5py.File(path) as file:
+        positions = [file["dataset/xml"].id.get_offset()]
+        file["dataset/data"].id.chunk_iter(lambda chunk: positions.append(chunk.byte_offset + 356))  # behind head, traj
+    content = path.read_bytes()
+    for position, name in zip(positions, ("xml", "data"), strict=True):
+        path.write_bytes(content[: position + 3] + b"\xff" + content[position + 4 :])
+        limited(lambda: open_scan(path), rf"scan\.h5: damaged, '/dataset/{name}' claims \d+ bytes")  # noqa: B023
+
+
 @pytest.mark.parametrize("shape", [(10**6, 10**6, 10**3), (3, 10**4, 10**5), (2, 2, 10**5, 10**5)])
 def test_datasets_that_claim_a_huge_shape_are_refused(tmp_path, shape):
     with h5py.File(tmp_path / "a.h5", "w") as file:

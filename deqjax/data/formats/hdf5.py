@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from deqjax.data.formats.hdf5_heaps import check_global_heaps
+from deqjax.data.formats.hdf5_heaps import check_global_heaps, check_lengths
 from deqjax.file_checks import check_claimed_size, explain_content
 
 
@@ -55,6 +55,7 @@ def check_dataset(path: str | Path, dataset: Any) -> None:
     if claimed and not stored:
         raise ValueError(f"{path}: {name} of shape {dataset.shape} was never written; write the file again")
     check_claimed_size(path, f"{name} of shape {dataset.shape}", claimed, stored)
+    check_lengths(path, dataset)
 
 
 def read_dataset(path: str | Path, dataset: Any, index: Any = ...) -> np.ndarray:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from deqjax.data.formats.hdf5 import open_hdf5
+from deqjax.data.formats.hdf5 import check_dataset, open_hdf5
 from deqjax.data.formats.ismrmrd_header import LARGEST_NUMBER, Encoding, parse_encodings
-from deqjax.file_checks import check_claimed_size
 
 COUNTERS = np.dtype(
     [
@@ -136,9 +135,10 @@ def open_acquisitions(path: str | Path, group: str | None = None) -> Iterator[tu
             )
         if _fields_overlap(types):
             raise ValueError(f"{path}: the fields of '/{name}/data' overlap; the file is damaged, copy it again")
-        check_claimed_size(path, f"'/{name}/data'", data.shape[0] * types.itemsize, data.id.get_storage_size())
+        check_dataset(path, data)
         if not isinstance(xml, h5py.Dataset) or xml.size != 1 or h5py.check_string_dtype(xml.dtype) is None:
             raise ValueError(f"{path}: '/{name}/xml' must be one text, the header; write it again")
+        check_dataset(path, xml)
         try:
             encodings = parse_encodings(np.ravel(xml[()])[0])
         except ValueError as error:
