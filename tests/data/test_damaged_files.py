@@ -177,7 +177,7 @@ def test_values_of_variable_length_that_are_longer_than_the_file_are_refused(tmp
     content = path.read_bytes()
     for position, name in zip(positions, ("xml", "data"), strict=True):
         path.write_bytes(content[: position + 3] + b"\xff" + content[position + 4 :])
-        limited(lambda: open_scan(path), rf"scan\.h5: damaged, '/dataset/{name}' claims \d+ bytes")  # noqa: B023
+        limited(lambda: open_scan(path), rf"scan\.h5: damaged, '/dataset/{name}' claims \d+ bytes")
 
 
 @pytest.mark.parametrize("shape", [(10**6, 10**6, 10**3), (3, 10**4, 10**5), (2, 2, 10**5, 10**5)])
