@@ -59,7 +59,7 @@ def _zeros_and_ones(mask: np.ndarray) -> np.ndarray:
     values = np.asarray(mask)
     if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
         raise ValueError(
-            f"mask of shape {values.shape} must hold only 0 (not sampled) and 1 (sampled): divide a mask of 0 and 255 by "
-            "255, and set NaN to 0 or 1"
+            f"mask of shape {values.shape} must hold only 0 (not sampled) and 1 (sampled): divide a mask of 0 and 255 "
+            "by 255, and set NaN to 0 or 1"
         )
     return values.astype(np.float64)
