@@ -1,5 +1,7 @@
 """Opening, reading and saving NIfTI files through nibabel, with errors that name the file."""
 
+import math
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from deqjax.atomic_write import atomic_file
+from deqjax.file_checks import check_claimed_size, explain_content
 
-READ_ERRORS = (OSError, EOFError, OverflowError, zlib.error)
-"""The exceptions that reading the voxels of a damaged file can raise."""
+READ_ERRORS = (OSError, EOFError, zlib.error, struct.error, ArithmeticError, ValueError, LookupError, TypeError)
+"""The exceptions that reading a damaged file can raise."""
 
 
 def import_nibabel() -> Any:
@@ -48,9 +51,13 @@ def open_nifti(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; check the path")
     try:
-        file = nibabel.load(path)
+        with np.errstate(all="ignore"):
+            file = nibabel.load(path)
     except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, *READ_ERRORS) as error:
-        raise ValueError(f"{path}: not a NIfTI file, or a broken one ({error}); copy or download it again") from error
+        advice = (
+            explain_content(path) or f"not a NIfTI file, or a broken one ({_reason(error)}); copy or download it again"
+        )
+        raise ValueError(f"{path}: {advice}") from error
     if not isinstance(file, nibabel.spatialimages.SpatialImage):
         raise ValueError(f"{path}: {type(file).__name__} is not an image on a grid of voxels; give a NIfTI image")
     return file
@@ -67,11 +74,22 @@ def read_voxels(path: str | Path, file: Any, index: Any = ...) -> np.ndarray:
     Raises:
       ValueError: the file is truncated or damaged. The message names the file.
     """
+    voxels = file.file_map["image"].filename if "image" in file.file_map else None
+    if voxels is not None and not Path(voxels).is_file():
+        raise ValueError(f"{path}: its voxels in {Path(voxels).name} are missing; copy both files to one folder")
+    if voxels is not None:
+        claimed = math.prod(map(int, file.shape)) * file.get_data_dtype().itemsize
+        check_claimed_size(path, f"the image of shape {file.shape}", claimed, Path(voxels).stat().st_size)
     try:
-        return np.asanyarray(file.dataobj[index])
+        with np.errstate(all="ignore"):  # the scaling may overflow; readers check the values
+            return np.asanyarray(file.dataobj[index])
     except READ_ERRORS as error:
-        reason = " ".join(str(error).split())  # nibabel's messages have several lines
-        raise ValueError(f"{path}: truncated or damaged ({reason}); copy or download it again") from error
+        raise ValueError(f"{path}: truncated or damaged ({_reason(error)}); copy or download it again") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an exception in one line without control characters."""
+    return " ".join(ascii(str(error))[1:-1].replace("\\n", " ").split())[:200]
 
 
 def save_nifti(path: str | Path, file: Any, overwrite: bool) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -16,7 +16,9 @@ PyTree = Any
 def operand(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass whose fields are the leaves of a JAX pytree.
 
-    A field declared with ``dataclasses.field(metadata={"static": True})`` belongs to the structure of the pytree.
+    A field declared with ``dataclasses.field(metadata={"static": True})`` belongs to the structure of the pytree. JAX
+    rebuilds an operand without ``__post_init__``, because its leaves may then be gradients, shapes or other
+    placeholders. The checks of ``__post_init__`` therefore see only what a caller passes to the class.
 
     >>> @operand
     ... class Pair:
@@ -25,7 +27,26 @@ def operand(cls: type[T]) -> type[T]:
     >>> jax.tree.map(lambda leaf: leaf + 1, Pair(jnp.zeros(2), jnp.ones(2))).second
     Array([2., 2.], dtype=float32)
     """
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    static = tuple(field.name for field in fields if field.metadata.get("static", False))
+    arrays = tuple(field.name for field in fields if field.name not in static)
+
+    def flatten(value: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(value, name) for name in arrays), tuple(getattr(value, name) for name in static)
+
+    def flatten_with_keys(value: T) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
+        leaves, structure = flatten(value)
+        return tuple((jax.tree_util.GetAttrKey(name), leaf) for name, leaf in zip(arrays, leaves)), structure
+
+    def unflatten(structure: tuple[Any, ...], leaves: Iterable[Any]) -> T:
+        value = object.__new__(cls)
+        for name, entry in zip((*arrays, *static), (*leaves, *structure), strict=True):
+            object.__setattr__(value, name, entry)
+        return value
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
 
 
 def real_view(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:

@@ -10,7 +10,7 @@ import deqjax
 
 ROOT = Path(deqjax.__file__).parent
 LAYERS = [
-    {"types", "pytree", "scaling", "atomic_write", "nifti_files"},
+    {"types", "pytree", "scaling", "atomic_write", "file_checks", "nifti_files"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct"},
@@ -21,7 +21,7 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-BESIDE = {("losses", "metrics"), ("nifti_files", "atomic_write")}
+BESIDE = {("losses", "metrics"), ("nifti_files", "atomic_write"), ("nifti_files", "file_checks")}
 """Who may import a part of its own layer; nobody else does."""
 
 REGISTRATION = {"types", "pytree", "scaling", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}

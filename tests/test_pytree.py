@@ -76,3 +76,25 @@ def test_an_operand_is_frozen_and_may_hold_static_fields() -> None:
     np.testing.assert_array_equal(doubled.weight, 2.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.name = "b"  # type: ignore[misc]
+
+
+def test_the_checks_of_an_operand_see_only_what_a_caller_passes() -> None:
+    @operand
+    class Positive:
+        value: jax.Array
+        name: str = dataclasses.field(default="a", metadata={"static": True})
+
+        def __post_init__(self) -> None:
+            if not isinstance(self.value, jax.core.Tracer) and self.value.min() < 0:
+                raise ValueError("negative")
+
+    given = Positive(jnp.ones(2))
+    with pytest.raises(ValueError, match="negative"):
+        Positive(-jnp.ones(2))
+    assert float(jax.grad(lambda one: -one.value.sum())(given).value[0]) == -1
+    assert jax.jit(lambda one: one)(given).name == "a"
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(given)]
+    assert paths == [".value"]
+    structures = [jax.tree.structure(one) for one in (given, Positive(jnp.ones(2), "b"))]
+    assert structures[0] is not None
+    assert structures[0] != structures[1]

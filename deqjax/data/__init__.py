@@ -6,7 +6,7 @@ from deqjax.data.crop import crop_field_of_view, crop_image, crop_kspace, lower_
 from deqjax.data.formats.bart import read_bart, read_cfl, write_bart, write_cfl
 from deqjax.data.formats.dicom import write_dicom
 from deqjax.data.formats.fastmri import read_slice, read_volume, write_submission, write_volume
-from deqjax.data.formats.ismrmrd import read_ismrmrd
+from deqjax.data.formats.ismrmrd import read_calibration, read_ismrmrd
 from deqjax.data.formats.ismrmrd_acquisitions import read_noise
 from deqjax.data.formats.ismrmrd_writing import write_ismrmrd
 from deqjax.data.formats.nifti import read_nifti, write_nifti
@@ -14,7 +14,7 @@ from deqjax.data.formats.npz import read_npz, write_npz
 from deqjax.data.mixed_batches import scan_batches
 from deqjax.data.phantoms.coil_maps import birdcage_maps
 from deqjax.data.phantoms.volumes import phantom_image, phantom_volume, write_phantoms
-from deqjax.data.scan import Scan, describe
+from deqjax.data.scan import Scan, ScanWarning, describe
 from deqjax.data.scan_files import list_files, open_scan, scan_shape
 from deqjax.data.slices import Slices
 
@@ -22,6 +22,7 @@ __all__ = [
     "Augment",
     "Batch",
     "Scan",
+    "ScanWarning",
     "Slices",
     "batch_at",
     "birdcage_maps",
@@ -36,6 +37,7 @@ __all__ = [
     "phantom_volume",
     "prefetch",
     "read_bart",
+    "read_calibration",
     "read_cfl",
     "read_ismrmrd",
     "read_nifti",

@@ -11,6 +11,7 @@ import numpy as np
 
 from deqjax.data.augment import Augment
 from deqjax.data.slices import Slices
+from deqjax.physics.array_checks import zero_one_mask
 from deqjax.pytree import operand
 from deqjax.types import Mask
 
@@ -23,6 +24,9 @@ SHUFFLE_STREAM, AUGMENT_STREAM = 0, 1
 class Batch:
     """Fully sampled k-space of some slices and their masks; the training step samples it as ``mask * kspace``.
 
+    Raises:
+      ValueError: the mask holds another value than 0 and 1; masks of bools and integers become float32.
+
     >>> batch = Batch(kspace=np.zeros((2, 8, 6), np.complex64), mask=np.ones((2, 1, 6), np.float32))
     >>> jax.tree.map(np.shape, batch)
     Batch(kspace=(2, 8, 6), mask=(2, 1, 6))
@@ -32,7 +36,10 @@ class Batch:
     """(batch, y, x) or (batch, coil, y, x), complex64, **fully sampled**."""
 
     mask: jax.Array | np.ndarray
-    """(batch, 1, x) float32; broadcasts against (batch, y, x)."""
+    """(batch, 1, x) float32, which holds only 0 and 1; broadcasts against (batch, y, x)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", zero_one_mask(self.mask))
 
 
 def batch_at(slices: Slices, mask: Mask, batch_size: int, augment: Augment, seed: int, step: int) -> Batch:

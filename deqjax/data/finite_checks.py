@@ -1,4 +1,4 @@
-"""Checks that the arrays read from files or written to files are finite."""
+"""Checks that the arrays read from files or written to files are finite, also in single precision."""
 
 from pathlib import Path
 
@@ -30,3 +30,37 @@ def check_finite_read(path: str | Path, name: str, values: np.ndarray, first: in
     """
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: NaN or infinity in {name} of slices {first} to {last}; leave these slices out")
+
+
+SMALLEST, LARGEST = 2.0**-100, 2.0**100
+"""The range, 8e-31 to 1e30, of the largest magnitude of an array. Outside it, single precision loses digits or sums
+overflow."""
+
+
+def to_complex64(path: str | Path, name: str, values: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Convert an array that was read to complex64, and check that it is finite and within the range of float32.
+
+    Args:
+      path: the file.
+      name: what the array is called in the message, for example "the k-space".
+      values: the array that was read.
+      first: number of the first slice that was read.
+      last: number of the last slice that was read.
+
+    Raises:
+      ValueError: the array holds NaN or infinity, or its largest magnitude is outside ``SMALLEST`` to ``LARGEST``. The
+        message names the file.
+
+    >>> to_complex64("a.h5", "the k-space", np.ones(1), 0, 0)
+    array([1.+0.j], dtype=complex64)
+    """
+    check_finite_read(path, name, values, first, last)
+    if values.dtype.kind in "fc" and values.size:
+        largest = max(float(max(part.max(), -part.min())) for part in (values.real, values.imag))
+        if largest > LARGEST or 0 < largest < SMALLEST:
+            raise ValueError(
+                f"{path}: {name} of slices {first} to {last} has values up to {largest:.3g}, outside the range of "
+                "float32 and complex64: scale it, for example to a largest magnitude of 1"
+            )
+    with np.errstate(under="ignore"):
+        return np.asarray(values, np.complex64)

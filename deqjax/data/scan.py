@@ -1,10 +1,22 @@
 """The contents of a k-space file in memory, and how its mask and its slice numbers are derived."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from deqjax.physics.array_checks import zero_one_mask
+
+
+class ScanWarning(UserWarning):
+    """Something in a file with k-space may make its image wrong, although the file could be read."""
+
+
+def warn_of_scan(message: str) -> None:
+    """Issue a `ScanWarning`, attributed to the caller of the reader."""
+    warnings.warn(message, ScanWarning, stacklevel=5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,6 +24,9 @@ class Scan:
     """The k-space of one slice of a file, or of several slices, and what else the file says about it.
 
     A scan of several slices has a leading ``slice`` axis in ``kspace`` and ``target``.
+
+    Raises:
+      ValueError: the mask holds another value than 0 and 1; masks of bools and integers become float32.
 
     Source: Zbontar et al., "fastMRI: An Open Dataset and Benchmarks for Accelerated MRI", arXiv:1811.08839, 2018.
 
@@ -45,6 +60,9 @@ class Scan:
     voxel_size: tuple[float, float, float] | None = None
     """Millimetres along (slice, y, x), where the file gives them."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", zero_one_mask(self.mask, f"{self.name}: the mask" if self.name else "mask"))
+
 
 def describe(scan: Scan) -> str:
     """Describe a scan of several slices in one line: name, format, slices, coils, size and the sampled fraction.
@@ -62,8 +80,24 @@ def describe(scan: Scan) -> str:
         parts.append("all sampled" if scan.mask is None else f"{scan.mask.mean():.0%} sampled".replace("%", " %"))
     if scan.voxel_size is not None:
         parts.append(" x ".join(f"{mm:.3g}" for mm in scan.voxel_size) + " mm")
+    left_out = (scan.attrs or {}).get("calibration_lines", 0)
+    if left_out:
+        parts.append(f"{left_out} calibration lines left out (read_calibration reads them)")
     parts += [f"with {name}" for name in ("target", "smaps") if getattr(scan, name) is not None]
     return f"{scan.name}{', ' * bool(scan.format)}{scan.format}: {', '.join(parts)}"
+
+
+def advice_on_real_pairs(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """Return how to convert k-space that is stored as real and imaginary parts; empty if it is not stored so.
+
+    >>> advice_on_real_pairs((3, 8, 6, 2), np.dtype("f4"))
+    'the last axis of 2 looks like real and imaginary parts: write kspace[..., 0] + 1j * kspace[..., 1]'
+    """
+    if dtype.kind != "f" or len(shape) < 3 or 2 not in (shape[-1], shape[0]):
+        return ""
+    last = shape[-1] == 2
+    parts = "kspace[..., 0] + 1j * kspace[..., 1]" if last else "kspace[0] + 1j * kspace[1]"
+    return f"the {'last' if last else 'first'} axis of 2 looks like real and imaginary parts: write {parts}"
 
 
 def slice_range(path: str | Path, slices: tuple[int, int] | None, total: int) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """Opening files with k-space of any known format, which is recognised by the content, and listing such files."""
 
 import glob
-import gzip
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ from deqjax.data.formats.ismrmrd import ismrmrd_shape, read_ismrmrd
 from deqjax.data.formats.nifti import nifti_shape, read_nifti
 from deqjax.data.formats.npz import npz_shape, open_archive, read_npz
 from deqjax.data.scan import Scan
+from deqjax.file_checks import explain_content, first_bytes
 
 KNOWN_FORMATS = (
     "fastMRI HDF5 (dataset 'kspace'), ISMRMRD HDF5 (group with 'data' and 'xml'), BART (name.hdr and name.cfl), NIfTI, "
@@ -165,7 +164,7 @@ def _formats_in_hdf5(path: Path) -> tuple[dict[str, _Format], str]:
             found["fastMRI"] = _Format(read_volume, fastmri_shape)
         if any(isinstance(group, h5py.Group) and {"data", "xml"} <= set(group) for group in file.values()):
             found["ISMRMRD"] = _Format(read_ismrmrd, ismrmrd_shape)
-        return found, f"HDF5 with {sorted(map(str, file))}, no dataset 'kspace'"
+        return found, f"HDF5 with {sorted(map(str, file))[:8]}, no dataset 'kspace'"
 
 
 def _formats_in_zip(path: Path) -> tuple[dict[str, _Format], str]:
@@ -178,23 +177,11 @@ def _formats_in_zip(path: Path) -> tuple[dict[str, _Format], str]:
 
 def _formats_by_first_bytes(path: Path) -> tuple[dict[str, _Format], str]:
     """Return the formats of any other file by name, and a description of its content."""
-    start = _first_bytes(path)
+    start = first_bytes(path)
     if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
         return {"NIfTI": _Format(read_nifti, nifti_shape)}, "a NIfTI image"
-    if start[128:132] == b"DICM":
-        return {}, "a DICOM image, which has no k-space"
+    known = explain_content(path)
+    if known:
+        return {}, known
     hint = ", truncated, or not an HDF5 file" if path.suffix in (".h5", ".hdf5") else ""
     return {}, f"bytes {start[:8]!r} at its start{hint}"
-
-
-def _first_bytes(path: Path) -> bytes:
-    """Return the first 352 bytes of a file, decompressed if it is a gzip file."""
-    with open(path, "rb") as file:
-        start = file.read(352)
-    if start[:2] != b"\x1f\x8b":
-        return start
-    try:
-        with gzip.open(path) as file:
-            return file.read(352)
-    except (OSError, EOFError, zlib.error):
-        return start

@@ -13,12 +13,12 @@ def realised_acceleration(mask: np.ndarray) -> float:
         The acceleration that the mask realises, without unit; the setting ``acceleration`` is nominal.
 
     Raises:
-        ValueError: The mask samples nothing.
+        ValueError: The mask samples nothing, or holds another value than 0 and 1.
 
     >>> realised_acceleration(np.array([[1, 0, 0, 1, 0, 0]]))
     3.0
     """
-    sampled = np.count_nonzero(mask)
+    sampled = np.count_nonzero(_zeros_and_ones(mask))
     if sampled == 0:
         raise ValueError(f"mask of shape {np.shape(mask)} samples nothing: its acceleration is infinite")
     return float(np.size(mask) / sampled)
@@ -39,7 +39,7 @@ def incoherence(mask: np.ndarray) -> float:
         A number without unit, 0 to 1 for masks of zeros and ones.
 
     Raises:
-        ValueError: The mask samples nothing.
+        ValueError: The mask samples nothing, or holds another value than 0 and 1.
 
     Source: Lustig, Donoho, Pauly, "Sparse MRI: The application of compressed sensing for rapid MR imaging", Magnetic
     Resonance in Medicine 58:1182-1195, 2007, "Incoherence", the side lobe to peak ratio, for the sparsity basis of
@@ -48,7 +48,18 @@ def incoherence(mask: np.ndarray) -> float:
     >>> round(incoherence(np.array([[1, 0, 1, 0]])), 6), round(incoherence(np.ones((4, 5))), 6)
     (1.0, 0.0)
     """
-    spread = np.abs(np.fft.fftn(np.asarray(mask, dtype=np.float64))).ravel()
+    spread = np.abs(np.fft.fftn(_zeros_and_ones(mask))).ravel()
     if not spread.size or spread[0] == 0:
         raise ValueError(f"mask of shape {np.shape(mask)} samples nothing: it has no point-spread function")
     return float(spread[1:].max(initial=0.0) / spread[0])
+
+
+def _zeros_and_ones(mask: np.ndarray) -> np.ndarray:
+    """Return a mask as float64; raise a ValueError if it holds another value than 0 and 1."""
+    values = np.asarray(mask)
+    if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
+        raise ValueError(
+            f"mask of shape {values.shape} must hold only 0 (not sampled) and 1 (sampled): divide a mask of 0 and 255 "
+            "by 255, and set NaN to 0 or 1"
+        )
+    return values.astype(np.float64)

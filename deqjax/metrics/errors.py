@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from deqjax.metrics.volumes import real_volumes, resolve_data_range
+from deqjax.metrics.volumes import nan_unless_finite, real_volumes, resolve_data_range
 
 
 def nmse(image: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -17,7 +17,8 @@ def nmse(image: ArrayLike, target: ArrayLike) -> jax.Array:
         target: the reference, same shape and unit.
 
     Returns:
-        A scalar. For an all-zero target it is 0 if the image is all zero too, and ``inf`` otherwise.
+        A scalar. For an all-zero target it is 0 if the image is all zero too, and ``inf`` otherwise. It is NaN if an
+        input holds NaN or infinity. Negative values are allowed.
 
     Raises:
         ValueError: The shapes differ or are not (y, x) or (slice, y, x), or an input is complex.
@@ -32,7 +33,7 @@ def nmse(image: ArrayLike, target: ArrayLike) -> jax.Array:
     scale = jnp.max(jnp.abs(target))
     scale = jnp.where(scale == 0, 1, scale)
     error, energy = jnp.sum(((image - target) / scale) ** 2), jnp.sum((target / scale) ** 2)
-    return jnp.where(error == 0, 0, error / energy)
+    return nan_unless_finite(jnp.where(error == 0, 0, error / energy), image, target)
 
 
 def psnr(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = None) -> jax.Array:
@@ -43,10 +44,12 @@ def psnr(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = Non
     Args:
         image: real magnitudes, (y, x) or (slice, y, x), any unit.
         target: the reference, same shape and unit.
-        data_range: a scalar, by default the maximum of the target over the volume, or 1 for an all-zero target.
+        data_range: a scalar, by default the maximum of the target over the volume, minus its minimum if that is
+            negative, or 1 for an all-zero target.
 
     Returns:
-        A scalar in dB. It is ``inf`` if image and target are equal, also if both are all zero.
+        A scalar in dB. It is ``inf`` if image and target are equal, also if both are all zero, and NaN if an input
+        holds NaN or infinity.
 
     Raises:
         ValueError: The shapes differ or are not (y, x) or (slice, y, x), an input is complex, or data_range <= 0.
@@ -60,4 +63,5 @@ def psnr(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = Non
     """
     image, target = real_volumes(image, target)
     scale = resolve_data_range(target, data_range)
-    return -10 * jnp.log10(jnp.mean(((image - target) / scale) ** 2))
+    error = jnp.mean(((image - target) / scale) ** 2)
+    return nan_unless_finite(-10 * jnp.log10(error), image, target)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from deqjax.metrics.volumes import real_volumes, resolve_data_range
+from deqjax.metrics.volumes import nan_unless_finite, real_volumes, resolve_data_range
 from deqjax.metrics.windows import window_mean, window_moments
 
 SSIM_WINDOW = 7
@@ -30,11 +30,12 @@ def ssim(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = Non
     Args:
         image: real magnitudes, (y, x) or (slice, y, x), y and x at least 7, any unit.
         target: the reference, same shape and unit.
-        data_range: a scalar, by default the maximum of the target over the volume, or 1 for an all-zero target. The
-            result for such a target is finite: 1 for an all-zero image, less for any other.
+        data_range: a scalar, by default the maximum of the target over the volume, minus its minimum if that is
+            negative, or 1 for an all-zero target. The result for such a target is finite: 1 for an all-zero image, less
+            for any other.
 
     Returns:
-        A scalar.
+        A scalar. It is NaN if an input holds NaN or infinity.
 
     Raises:
         ValueError: The shapes differ, have no (y, x) or are smaller than the window, an input is complex, or
@@ -49,7 +50,7 @@ def ssim(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = Non
     """
     image, target = real_volumes(image, target, smallest=SSIM_WINDOW)
     scale = resolve_data_range(target, data_range)
-    return _mean_similarity(image / scale, target / scale)
+    return nan_unless_finite(_mean_similarity(image / scale, target / scale), image, target)
 
 
 @jax.jit
@@ -72,11 +73,13 @@ def vif(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = None
     Args:
         image: real magnitudes, (y, x) or (slice, y, x), y and x at least 41, any unit.
         target: the reference, same shape and unit.
-        data_range: a scalar, the value that counts as 255, by default the maximum of the target over the volume.
+        data_range: a scalar, the value that counts as 255, by default the maximum of the target over the volume, minus
+            its minimum if that is negative.
 
     Returns:
         A scalar: 1 if image and target are equal, above 1 for an image of higher contrast. A slice whose target is
-        flat contains no information to lose and counts as 1, so an all-zero target gives 1.
+        flat contains no information to lose and counts as 1, so an all-zero target gives 1. The result is NaN if an
+        input holds NaN or infinity.
 
     Raises:
         ValueError: The shapes differ, have no (y, x) or are smaller than 41, an input is complex, or data_range <= 0.
@@ -89,7 +92,8 @@ def vif(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = None
     [1.0, 0.694, 0.0]
     """
     image, target = real_volumes(image, target, smallest=SMALLEST_VIF_SIZE)
-    return _mean_fidelity(image, target, 255 / resolve_data_range(target, data_range))
+    scale = 255 / resolve_data_range(target, data_range)
+    return nan_unless_finite(_mean_fidelity(image, target, scale), image, target)
 
 
 @jax.jit

@@ -58,21 +58,38 @@ def real_volumes(image: ArrayLike, target: ArrayLike, smallest: int = 1) -> tupl
 
 
 def resolve_data_range(target: jax.Array, data_range: ArrayLike | None) -> jax.Array:
-    """Return the given data range, or by default the maximum of the target over the volume, as fastMRI does.
+    """Return the given data range, or by default that of the target over the volume.
 
-    A data range of zero, which an all-zero target has, becomes 1, so that no metric divides zero by zero.
+    The default is ``max(target) - min(0, min(target))``: the maximum for magnitudes, as in fastMRI, and the distance
+    from the smallest to the largest value if there are negative values. A data range of zero, which an all-zero target
+    has, becomes 1, so that no metric divides zero by zero.
 
     Raises:
-        ValueError: The data range is a number <= 0, or not a scalar.
+        ValueError: The data range is not a positive finite number, or not a scalar.
 
     >>> resolve_data_range(jnp.array([1.0, 4.0]), None), resolve_data_range(jnp.zeros(2), None)
     (Array(4., dtype=float32), Array(1., dtype=float32))
+    >>> resolve_data_range(jnp.array([-3.0, 4.0]), None)
+    Array(7., dtype=float32)
     """
-    if isinstance(data_range, int | float | np.generic) and data_range <= 0:
-        raise ValueError(f"data_range is {data_range}: give a positive number, or None for the maximum of the target")
-    if data_range is not None and jnp.ndim(data_range) != 0:
+    if data_range is None:
+        found = jnp.max(target) - jnp.minimum(jnp.min(target), 0)
+        return jnp.where(found == 0, 1, found)
+    if np.ndim(data_range) != 0 or jnp.iscomplexobj(data_range):
         raise ValueError(
-            f"data_range has shape {jnp.shape(data_range)}: give one scalar per volume, () (jax.vmap for a batch)"
+            f"data_range has shape {np.shape(data_range)}: give one real scalar per volume, () (jax.vmap for a batch)"
         )
-    found = jnp.max(target) if data_range is None else jnp.asarray(data_range, target.dtype)
-    return jnp.where(found == 0, 1, found)
+    if not isinstance(data_range, jax.core.Tracer) and not 0 < float(np.asarray(data_range)) < float("inf"):
+        raise ValueError(
+            f"data_range is {data_range}: give a positive finite number, or None for the range of the target"
+        )
+    return jnp.asarray(data_range, target.dtype)
+
+
+def nan_unless_finite(value: jax.Array, image: jax.Array, target: jax.Array) -> jax.Array:
+    """Return the value of a metric, or NaN if the image or the target holds NaN or infinity.
+
+    >>> nan_unless_finite(jnp.float32(1), jnp.array([jnp.inf]), jnp.array([1.0]))
+    Array(nan, dtype=float32)
+    """
+    return jnp.where(jnp.isfinite(image).all() & jnp.isfinite(target).all(), value, jnp.nan)

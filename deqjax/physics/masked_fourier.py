@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from deqjax.physics.array_checks import check_axes, check_mask, fourier_dimensions
+from deqjax.physics.array_checks import check_axes, fourier_dimensions, zero_one_mask
 from deqjax.physics.fourier import fftc, filter_frequencies, ifftc
 from deqjax.pytree import operand
 
@@ -17,13 +17,14 @@ class MaskedFourier:
     an image or of a volume, and every frame of a series.
 
     Attributes:
-      mask: M, which holds 0 or 1 and broadcasts against one image, or against a batch with one mask for each image. For
-        a volume with the readout along x, a pattern of ky and kz has the shape (z, y, 1). For a series, the sampled
-        lines of every frame have the shape (t, 1, x).
+      mask: M, which holds only 0 and 1 (bools and integers become float32) and broadcasts against one image, or against
+        a batch with one mask for each image. For a volume with the readout along x, a pattern of ky and kz has the
+        shape (z, y, 1). For a series, the sampled lines of every frame have the shape (t, 1, x).
       axes: "yx" for images (y, x), "zyx" for volumes (z, y, x), "tyx" for series of frames (t, y, x).
 
     Raises:
-      ValueError: ``axes`` is none of the three, or the mask is complex or has no axis.
+      ValueError: ``axes`` is none of the three, or the mask is complex, has no axis, or holds another value than 0 and
+        1.
 
     >>> import jax.numpy as jnp
     >>> A = MaskedFourier(jnp.array([[1.0, 0.0, 1.0, 1.0]]))
@@ -37,7 +38,7 @@ class MaskedFourier:
 
     def __post_init__(self) -> None:
         check_axes(self.axes)
-        check_mask(self.mask)
+        object.__setattr__(self, "mask", zero_one_mask(self.mask))
 
     def forward(self, image: jax.Array) -> jax.Array:
         """Sample the k-space of an image: ``M F x``, shape (..., y, x)."""

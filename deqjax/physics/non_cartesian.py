@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from deqjax.physics.array_checks import is_array
+from deqjax.physics.array_checks import check_trajectory_range, is_array, is_concrete
 from deqjax.physics.linear_solvers import conjugate_gradient
 from deqjax.pytree import operand
 
@@ -30,7 +31,7 @@ class NonCartesian:
     ``vmap`` of the methods raises an error (jax-finufft 1.3.1 on jax 0.10.2): pass a batch instead.
 
     Attributes:
-      trajectory: (spoke, sample, 2), ky and kx in cycles per field of view.
+      trajectory: (spoke, sample, 2), ky and kx in cycles per field of view, from -Y / 2 to Y / 2 and -X / 2 to X / 2.
       smaps: S, the coil sensitivities (coil, y, x) or (batch, coil, y, x); ones (1, y, x) for a single coil.
       density: D, (spoke, sample), not negative, in squared cycles per field of view.
       spectrum: (2 y, 2 x) from :func:`toeplitz_spectrum`, or None. With it, ``normal`` needs two FFTs of twice the
@@ -38,7 +39,8 @@ class NonCartesian:
       tolerance: the relative error of the transform, about 1e-6 in float32.
 
     Raises:
-      ValueError: an axis is missing, or density and trajectory differ in (spoke, sample).
+      ValueError: an axis is missing, density and trajectory differ in (spoke, sample), the trajectory leaves k-space or
+        is in another unit, or the density holds NaN or negative values.
       ImportError: a method is used and jax-finufft is not installed.
 
     Sources: J. A. Fessler, B. P. Sutton, "Nonuniform fast Fourier transforms using min-max interpolation", IEEE Trans.
@@ -80,6 +82,12 @@ class NonCartesian:
                 f"spectrum of shape {self.spectrum.shape} must be twice the size of the image {self.smaps.shape[-2:]}: "
                 "make it with toeplitz_spectrum"
             )
+        if is_concrete(self.trajectory):
+            check_trajectory_range(self.trajectory, self.smaps.shape[-2:])
+        if is_concrete(self.density):
+            density = np.asarray(self.density)
+            if not (np.isfinite(density) & (density >= 0)).all():
+                raise ValueError("density holds NaN, infinity or negative values: give areas of k-space of at least 0")
 
     def forward(self, image: jax.Array) -> jax.Array:
         """Sample every coil along the trajectory: ``sqrt(D) F S x``, (..., y, x) to (..., coil, spoke, sample)."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics.array_checks import check_mask, is_array
+from deqjax.physics.array_checks import is_array, zero_one_mask
 from deqjax.physics.linear_solvers import conjugate_gradient
 from deqjax.pytree import operand
 
@@ -72,10 +72,11 @@ class Inpainting:
     All methods take an image (y, x) or a batch (batch, y, x), and the measured data have the same shape.
 
     Attributes:
-      mask: M, which holds 0 or 1 and broadcasts against (y, x), or against (batch, y, x) with one mask for each image.
+      mask: M, which holds only 0 and 1 (bools and integers become float32) and broadcasts against (y, x), or against
+        (batch, y, x) with one mask for each image.
 
     Raises:
-      ValueError: the mask is complex or has no axis.
+      ValueError: the mask is complex, has no axis, or holds another value than 0 and 1.
 
     >>> A = Inpainting(jnp.array([[1.0, 0.0, 1.0]]))
     >>> A.forward(jnp.ones((1, 3)) + 0j).real
@@ -86,7 +87,7 @@ class Inpainting:
     axes: ClassVar[str] = "yx"
 
     def __post_init__(self) -> None:
-        check_mask(self.mask)
+        object.__setattr__(self, "mask", zero_one_mask(self.mask))
 
     def forward(self, image: jax.Array) -> jax.Array:
         """Keep the known pixels: ``M x``, shape (..., y, x)."""

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from deqjax.physics.array_checks import check_axes, check_mask, fourier_dimensions, is_array
+from deqjax.physics.array_checks import check_axes, fourier_dimensions, is_array, zero_one_mask
 from deqjax.physics.fourier import fftc, filter_frequencies, ifftc
 from deqjax.physics.linear_solvers import conjugate_gradient
 from deqjax.pytree import operand
@@ -23,14 +23,14 @@ class Sense:
       smaps: S, the coil sensitivities (coil, y, x), or (batch, coil, y, x) with sensitivities for each image; the sum
         of squared magnitudes over the coils is 1 on the support. They are (coil, z, y, x) for volumes. For series they
         are (coil, t, y, x), or (coil, 1, y, x) if all frames share them.
-      mask: M, which holds 0 or 1 and broadcasts against one image, or against a batch with one mask for each image. For
-        a volume with the readout along x, a pattern of ky and kz has the shape (z, y, 1). For a series, the sampled
-        lines of every frame have the shape (t, 1, x).
+      mask: M, which holds only 0 and 1 (bools and integers become float32) and broadcasts against one image, or against
+        a batch with one mask for each image. For a volume with the readout along x, a pattern of ky and kz has the
+        shape (z, y, 1). For a series, the sampled lines of every frame have the shape (t, 1, x).
       axes: "yx" for images (y, x), "zyx" for volumes (z, y, x), "tyx" for series of frames (t, y, x).
 
     Raises:
-      ValueError: ``axes`` is none of the three, the coil axis is missing, or smaps and mask differ in an axis of the
-        image.
+      ValueError: ``axes`` is none of the three, the coil axis is missing, smaps and mask differ in an axis of the
+        image, or the mask is complex or holds another value than 0 and 1.
 
     Source: K. P. Pruessmann et al., "SENSE: sensitivity encoding for fast MRI", Magn. Reson. Med. 42:952, 1999, eq. 2.
 
@@ -45,7 +45,7 @@ class Sense:
 
     def __post_init__(self) -> None:
         check_axes(self.axes)
-        check_mask(self.mask)
+        object.__setattr__(self, "mask", zero_one_mask(self.mask))
         if not is_array(self.smaps, self.mask):
             return
         names = ", ".join(self.axes)

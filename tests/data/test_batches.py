@@ -10,6 +10,7 @@ import pytest
 from deqjax import masks
 from deqjax.data import (
     Augment,
+    Batch,
     Slices,
     batch_at,
     crop_field_of_view,
@@ -201,3 +202,11 @@ def test_undersampled_files_raise(tmp_path):
     for i, path in enumerate(files):
         with pytest.raises(ValueError, match=rf"{path.name}: .*undersampled.*give fully sampled files"):
             slices.example(2 * i)
+
+
+@pytest.mark.parametrize("mask", [255.0, 0.5, np.nan])
+def test_masks_of_a_batch_hold_only_0_and_1(mask):
+    kspace = np.zeros((2, 8, 6), np.complex64)
+    with pytest.raises(ValueError, match="mask must hold only 0"):
+        Batch(kspace, np.full((2, 1, 6), mask, np.float32))
+    assert Batch(kspace, np.ones((2, 1, 6), bool)).mask.dtype == np.float32

@@ -2,6 +2,8 @@
 
 import gzip
 import shutil
+import struct
+import warnings
 import zipfile
 
 import h5py
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import (
+    Scan,
     describe,
     list_files,
     open_scan,
@@ -196,3 +199,105 @@ def test_list_files_takes_a_file_a_folder_or_a_pattern(tmp_path):
         list_files(tmp_path / "empty")
     with pytest.raises(ValueError, match="no such file or folder"):
         list_files(tmp_path / "c*.h5")
+
+
+def mistaken_files(folder):
+    """Write files that people open by mistake; yield each path with a pattern of the advice."""
+    (folder / "lfs.h5").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    yield folder / "lfs.h5", "a Git LFS pointer .* git lfs pull"
+    np.save(folder / "a.npy", KSPACE)
+    yield folder / "a.npy", r"numpy\.savez\(path, kspace=array\), or write_npz"
+    (folder / "a.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(200))
+    yield folder / "a.mat", r"scipy\.io\.loadmat"
+    (folder / "a.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    yield folder / "a.dcm", "a DICOM image.*dcm2niix"
+    (folder / "page.nii.gz").write_text("<!DOCTYPE html><html>404</html>")
+    yield folder / "page.nii.gz", "the page of a failed download"
+    (folder / "alone.img").write_bytes(bytes(240))
+    yield folder / "alone.img", r"an image without its header alone\.hdr"
+    (folder / "analyze.hdr").write_bytes(struct.pack("<i", 348) + bytes(344))
+    yield folder / "analyze.hdr", r"Analyze 7\.5 image; save the image as NIfTI"
+    compound = np.zeros(KSPACE.shape, [("real", "<f8"), ("imag", "<f8")])
+    pairs = np.stack([KSPACE.real, KSPACE.imag], axis=-1)
+    for name, kspace, advice in (
+        ("matlab.mat", compound, r"MATLAB 7\.3 .*\(k\['real'\] \+ 1j \* k\['imag'\]\)\.T"),
+        ("pairs.h5", pairs, r"kspace\[\.\.\., 0\] \+ 1j \* kspace\[\.\.\., 1\]"),
+        ("first.h5", np.moveaxis(pairs, -1, 0), r"kspace\[0\] \+ 1j \* kspace\[1\]"),
+        ("real.h5", KSPACE.real, "it must be complex .*; write it with write_volume"),
+        ("text.h5", np.array([b"text"] * 3), "it must be complex"),
+        ("huge.h5", KSPACE.astype(complex) * 1e60, "values up to .*float32 and complex64: scale it"),
+        ("tiny.h5", KSPACE.astype(complex) * 1e-60, "values up to .*float32 and complex64: scale it"),
+    ):
+        with h5py.File(folder / name, "w") as file:
+            file["kspace"] = kspace
+        yield folder / name, advice
+    np.savez(folder / "pairs.npz", kspace=pairs[0, 0])
+    yield folder / "pairs.npz", r"kspace\[\.\.\., 0\] \+ 1j"
+    np.savez(folder / "huge.npz", kspace=KSPACE.astype(complex) * 1e60)
+    yield folder / "huge.npz", "values up to .*scale it"
+
+
+def test_files_that_people_open_by_mistake_raise_an_error_with_advice(tmp_path):
+    for path, advice in mistaken_files(tmp_path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(ValueError, match=rf"{path.name}: .*{advice}"):
+                open_scan(path)
+
+
+def test_pairs_of_nifti_files(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    nibabel.save(nibabel.Nifti1Pair(np.ones((6, 8, 3), np.float32), np.eye(4)), tmp_path / "pair.img")
+    with pytest.raises(ValueError, match=r"pair\.img: .* the voxels of the pair .*; give pair\.hdr"):
+        open_scan(tmp_path / "pair.img")
+    assert open_scan(tmp_path / "pair.hdr").kspace.shape == (3, 8, 6)
+    (tmp_path / "pair.img").unlink()
+    with pytest.raises(ValueError, match=r"pair\.hdr: its voxels in pair\.img are missing"):
+        open_scan(tmp_path / "pair.hdr")
+
+
+@pytest.mark.parametrize("kind", ["npz", "fastMRI"])
+@pytest.mark.parametrize(
+    ("mask", "advice"),
+    [
+        (255 * MASK[0].astype(np.uint8), "from 0 to 255: divide it by 255"),
+        (0.5 * MASK[0], "divide it by 0.5"),
+        (2 * MASK[0] - 1, "from -1 to 1"),
+        (np.where(MASK[0] == 1, np.nan, 0), "NaN or infinity"),
+    ],
+)
+def test_masks_of_other_values_than_0_and_1_raise(tmp_path, kind, mask, advice):
+    path = tmp_path / ("a.npz" if kind == "npz" else "a.h5")
+    if kind == "npz":
+        np.savez(path, kspace=KSPACE, mask=mask)
+    else:
+        with h5py.File(path, "w") as file:
+            file["kspace"], file["mask"] = KSPACE, mask
+    with pytest.raises(ValueError, match=rf"{path.name}: .*{advice}|{path.name}: NaN or infinity"):
+        open_scan(path)
+    path.unlink()
+    write = WRITERS_OF_MASKS[kind]
+    with pytest.raises(ValueError, match="mask"):
+        write(path, KSPACE, mask)
+    with pytest.raises(ValueError, match="mask"):
+        write_ismrmrd(path, KSPACE, mask[None])
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"a\.h5: the mask must hold only 0"):
+        Scan(KSPACE, mask=mask[None], name="a.h5")
+
+
+WRITERS_OF_MASKS = {
+    "npz": lambda path, kspace, mask: write_npz(path, kspace, mask=mask),
+    "fastMRI": lambda path, kspace, mask: write_volume(path, kspace, mask=mask),
+}
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64])
+def test_masks_of_bools_and_integers_become_float32(tmp_path, dtype):
+    np.savez(tmp_path / "a.npz", kspace=KSPACE, mask=MASK.astype(dtype))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kspace"], file["mask"] = KSPACE, MASK[0].astype(dtype)
+    for scan in (open_scan(tmp_path / "a.npz"), open_scan(tmp_path / "a.h5"), Scan(KSPACE, mask=MASK.astype(bool))):
+        assert scan.mask is not None
+        assert scan.mask.dtype == np.float32
+        np.testing.assert_array_equal(scan.mask, MASK)

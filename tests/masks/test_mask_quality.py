@@ -44,3 +44,10 @@ def test_a_cine_is_less_coherent_when_its_frames_differ() -> None:
 def test_a_mask_that_samples_nothing_is_an_error(function: Callable[[np.ndarray], float]) -> None:
     with pytest.raises(ValueError, match="samples nothing"):
         function(np.zeros((1, 8)))
+
+
+@pytest.mark.parametrize("bad", [255, 0.5, -1, np.nan, np.inf, 1j])
+def test_masks_of_other_values_raise(bad: complex) -> None:
+    for measure in (masks.realised_acceleration, masks.incoherence):
+        with pytest.raises(ValueError, match="must hold only 0"):
+            measure(np.array([[0, bad, 1, 0]]))

@@ -1,6 +1,7 @@
 """MaskedFourier and Sense: all shapes of masks and sensitivities, agreement with sigpy, and input that they reject."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from random_arrays import random_complex, random_smaps
 
-from deqjax.physics import MaskedFourier, Sense, dot_product_gap
+from deqjax.physics import Inpainting, MaskedFourier, Sense, dot_product_gap
 
 SIZES = [(8, 10), (7, 9), (7, 10), (8, 9)]
 COILS = 3
@@ -32,15 +33,15 @@ def own_sense(shape: tuple[int, int], batch: int) -> Sense:
 
 def models(shape: tuple[int, int], batch: int) -> dict[str, MaskedFourier | Sense]:
     y, x = shape
-    weights = jnp.asarray(np.random.default_rng(7).uniform(size=shape), float)
+    points = jnp.asarray(np.random.default_rng(7).uniform(size=shape) < 0.5, float)
     return {
         "one mask": MaskedFourier(mask_of_lines(x)),
         "flat mask": MaskedFourier(mask_of_lines(x)[0]),
-        "weights": MaskedFourier(weights),
+        "points": MaskedFourier(points),
         "mask per image": MaskedFourier(mask_of_lines(x, batch)),
         "smaps and mask shared": shared_sense(shape),
         "flat mask, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x)[0]),
-        "weights, coils": Sense(random_smaps((COILS, y, x)), weights),
+        "points, coils": Sense(random_smaps((COILS, y, x)), points),
         "one coil": Sense(random_smaps((1, y, x)), mask_of_lines(x)),
         "smaps per image": Sense(random_smaps((batch, COILS, y, x)), mask_of_lines(x)),
         "mask per image, coils": Sense(random_smaps((COILS, y, x)), mask_of_lines(x, batch)),
@@ -159,3 +160,48 @@ def test_wrong_arrays_raise_an_error_with_their_shapes(build: Callable[[], objec
     with pytest.raises(ValueError) as error:  # noqa: PT011
         build()
     assert all(shape in str(error.value) for shape in shapes), error.value
+
+
+def mask_builders() -> list[Callable[[Any], Any]]:
+    return [MaskedFourier, lambda mask: Sense(jnp.ones((2, 3, 4)), mask), Inpainting]
+
+
+@pytest.mark.parametrize("array", [jnp.asarray, np.asarray])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.int64, np.float32])
+def test_masks_of_bools_and_integers_become_float32(array: Callable, dtype: type) -> None:
+    for build in mask_builders():
+        mask = build(array(np.array([[1, 0, 1, 1]], dtype))).mask
+        assert mask.dtype == np.float32
+        np.testing.assert_array_equal(mask, [[1, 0, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("mask", "advice"),
+    [
+        (np.array([[0, 255, 0, 255]], np.uint8), "from 0 to 255: divide it by 255"),
+        (np.array([[0, 255.0, 0, 255.0]]), "from 0 to 255: divide it by 255"),
+        (np.array([[0, 0.5, 0, 0.5]]), "divide it by 0.5"),
+        (np.array([[0, 0.5, 1, 0]]), r"mask > 0\.5"),
+        (np.array([[-1, 0, 1, 1]]), "from -1 to 1"),
+        (np.array([[2, 0, 2, 2]], np.int32), "divide it by 2"),
+        (np.array([[1, np.nan, 0, 0]]), "NaN or infinity"),
+        (np.array([[1, np.inf, 0, 0]]), "NaN or infinity"),
+        (np.array([[1e-30, 1, 0, 0]], np.float32), "from 0 to 1"),
+        (np.full((3, 4), 3.0), "divide it by 3"),
+        (np.array(["1", "0", "1", "1"]), "real array"),
+    ],
+)
+def test_masks_of_other_values_raise(mask: np.ndarray, advice: str) -> None:
+    for build in mask_builders():
+        for given in [mask] if mask.dtype.kind == "U" else [mask, jnp.asarray(mask)]:
+            with pytest.raises(ValueError, match=advice):
+                build(given)
+
+
+def test_masks_inside_jit_and_gradients_of_masks_are_not_checked() -> None:
+    mask, image = jnp.array([[1.0, 0.0, 1.0, 1.0]]), jnp.ones((3, 4)) + 0j
+    inside = jax.jit(lambda mask: MaskedFourier(2 * mask).normal(image))(mask)
+    np.testing.assert_allclose(inside, 4 * MaskedFourier(mask).normal(image), atol=1e-6)
+    energy = lambda A: jnp.sum(jnp.abs(A.forward(image)) ** 2)
+    gradient = jax.grad(energy)(MaskedFourier(mask))  # holds other values than 0 and 1
+    assert float(jnp.max(jnp.abs(gradient.mask))) > 1

@@ -11,11 +11,11 @@ from deqjax.physics import MaskedFourier, Sense, conjugate_gradient
 
 def models(shape: tuple[int, int]) -> list:
     rng = np.random.default_rng(5)
-    mask, weights = (
+    mask, masks = (
         jnp.asarray(rng.uniform(size=(1, shape[1])) < 0.5, float),
-        jnp.asarray(rng.uniform(size=(2, *shape))),
+        jnp.asarray(rng.uniform(size=(2, *shape)) < 0.5, float),
     )
-    return [MaskedFourier(mask), MaskedFourier(mask[0]), MaskedFourier(weights), Sense(random_smaps((3, *shape)), mask)]
+    return [MaskedFourier(mask), MaskedFourier(mask[0]), MaskedFourier(masks), Sense(random_smaps((3, *shape)), mask)]
 
 
 @pytest.mark.parametrize("shape", [(8, 10), (7, 9)])

@@ -1,6 +1,7 @@
 """NonCartesian: adjoints, agreement with the explicit sum, with Sense and with the Toeplitz form, and wrong input."""
 
 import builtins
+import warnings
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from random_arrays import dot_product_error, random_complex, random_smaps
 import deqjax as dj
 from deqjax.masks import radial_density, radial_trajectory
 from deqjax.physics import NonCartesian, Sense, largest_eigenvalue, toeplitz_spectrum
+from deqjax.physics.array_checks import TrajectoryUnitWarning
 
 CASES = [
     ((7, 10), 3),
@@ -140,3 +142,45 @@ def test_wrong_arrays_raise_an_error_with_their_shapes(shapes: tuple[tuple[int, 
     with pytest.raises(ValueError) as error:  # noqa: PT011
         NonCartesian(*arrays)
     assert all(word in str(error.value) for word in words), error.value
+
+
+RADIAL = radial_trajectory((64, 48), 20)
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "advice"),
+    [
+        (
+            RADIAL / np.array([64, 48]),
+            r"ky from -32 to 32 and kx from -24 to 24 .*multiply a trajectory in cycles per pix",
+        ),
+        (4 * RADIAL, r"largest \|ky\| and \|kx\| are 127.973 and 96: multiply a trajectory in 1/m"),
+        (RADIAL[..., ::-1], "are 24 and 31.9932"),
+        (RADIAL + 3, "1/m"),
+        (np.full_like(RADIAL, np.nan), "NaN or infinity"),
+        (np.where(RADIAL.max() == RADIAL, np.inf, RADIAL), "NaN or infinity"),
+    ],
+)
+def test_trajectories_in_other_units_raise(trajectory: np.ndarray, advice: str) -> None:
+    density = jnp.ones(trajectory.shape[:2])
+    for array in (trajectory, jnp.asarray(trajectory)):
+        with pytest.raises(ValueError, match=advice):
+            NonCartesian(array, jnp.ones((1, 64, 48)), density)  # type: ignore[arg-type]
+
+
+def test_trajectories_within_the_range_pass_and_radians_are_a_warning() -> None:
+    smaps, density = jnp.ones((1, 64, 48)), jnp.ones(RADIAL.shape[:2])
+    for trajectory in (RADIAL, RADIAL + 0.5, RADIAL / 2, 0 * RADIAL):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            NonCartesian(jnp.asarray(trajectory), smaps, density)
+    with pytest.warns(TrajectoryUnitWarning, match="radians per pixel"):
+        NonCartesian(jnp.asarray(RADIAL * 2 * np.pi / np.array([64, 48])), smaps, density)
+    jax.jit(lambda k: NonCartesian(99 * k, smaps, density).trajectory)(RADIAL)
+
+
+@pytest.mark.parametrize("bad", [-1, np.nan, np.inf])
+def test_densities_that_are_no_areas_raise(bad: float) -> None:
+    density = jnp.ones(RADIAL.shape[:2]).at[3, 4].set(bad)
+    with pytest.raises(ValueError, match="density holds NaN, infinity or negative values"):
+        NonCartesian(jnp.asarray(RADIAL), jnp.ones((1, 64, 48)), density)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deqjax.atomic_write import atomic_file
-from deqjax.data.finite_checks import check_finite_read, check_finite_write
+from deqjax.data.finite_checks import check_finite_write, to_complex64
 from deqjax.data.fourier_numpy import ifft1c
 from deqjax.data.scan import Scan, find_mask, shared_mask, slice_range
 
@@ -54,15 +54,16 @@ def read_bart(path: str | Path, slices: tuple[int, int] | None = None, select: M
     first, last = slice_range(data, slices, bart_shape(path, select)[0])
     if array.shape[2] == 1:
         kspace = np.ascontiguousarray(array[:, :, 0, :, first : last + 1].transpose(3, 2, 0, 1), np.complex64)
+        kspace = to_complex64(data, "the k-space", kspace, first, last)
         mask = find_mask(kspace)
     else:
         read, _, _, coils, _ = array.shape
         kspace = np.empty((last + 1 - first, coils, *array.shape[2:0:-1]), np.complex64)
         for coil in range(coils):
-            kspace[:, coil] = ifft1c(array[:, :, :, coil, 0].transpose(0, 2, 1), axis=0)[first : last + 1]
+            encoded = to_complex64(data, "the k-space", array[:, :, :, coil, 0], first, last)
+            kspace[:, coil] = ifft1c(encoded.transpose(0, 2, 1), axis=0)[first : last + 1]
         sampled = np.any([(array[i, ..., 0] != 0).any(axis=-1).T for i in range(read)], axis=0)
         mask = shared_mask(sampled[None])
-    check_finite_read(data, "the k-space", kspace, first, last)
     kspace = kspace[:, 0] if kspace.shape[1] == 1 else kspace
     return Scan(kspace, mask=mask, name=data.name, slices=tuple(range(first, last + 1)), format="BART cfl")
 
@@ -192,11 +193,12 @@ def open_cfl(path: str | Path) -> np.ndarray:
 
 def read_dimensions(header: Path) -> tuple[int, ...] | None:
     """Return the sizes in a BART header, or None if the file is not a BART header."""
-    lines = header.read_bytes()[:65536].decode("ascii", "replace").splitlines()
+    with open(header, "rb") as file:
+        lines = file.read(65536).decode("ascii", "replace").splitlines()
     lines = [line.strip() for line in lines]
     after = lines.index("# Dimensions") + 1 if "# Dimensions" in lines else 0
     words = next((line.split() for line in lines[after:] if line.strip() and not line.startswith("#")), [])
-    if not 1 <= len(words) <= 16 or not all(word.isdecimal() and int(word) > 0 for word in words):
+    if not 1 <= len(words) <= 16 or not all(len(word) < 19 and word.isdecimal() and int(word) > 0 for word in words):
         return None
     return tuple(map(int, words))
 

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 
 from deqjax.atomic_write import atomic_file
-from deqjax.data.finite_checks import check_finite_read, check_finite_write
+from deqjax.data.finite_checks import check_finite_read, check_finite_write, to_complex64
 from deqjax.data.formats.fastmri_header import make_header, parse_header
-from deqjax.data.formats.hdf5 import open_hdf5
-from deqjax.data.scan import Scan, slice_range
+from deqjax.data.formats.hdf5 import check_dataset, open_hdf5, read_dataset
+from deqjax.data.scan import Scan, advice_on_real_pairs, slice_range
+from deqjax.physics.array_checks import zero_one_mask
 
 
 def read_slice(path: str | Path, index: int) -> Scan:
@@ -96,15 +97,27 @@ def open_kspace(path: str | Path) -> Iterator[tuple[h5py.File, h5py.Dataset]]:
         kspace = file.get("kspace")
         if not isinstance(kspace, h5py.Dataset):
             raise ValueError(
-                f"{path}: no dataset 'kspace', it holds {sorted(map(str, file))}; give a fastMRI file, or "
+                f"{path}: no dataset 'kspace', it holds {sorted(map(str, file))[:8]}; give a fastMRI file, or "
                 "write one with write_volume"
             )
-        if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c":
+        check_dataset(path, kspace)
+        if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c" or 0 in kspace.shape:
             raise ValueError(
                 f"{path}: 'kspace' has shape {kspace.shape} and type {kspace.dtype}; it must be complex with axes "
-                "(slice, y, x) or (slice, coil, y, x); write it with write_volume"
+                f"(slice, y, x) or (slice, coil, y, x); {_how_to_convert(kspace)}"
             )
         yield file, kspace
+
+
+def _how_to_convert(kspace: h5py.Dataset) -> str:
+    """Return what to do with k-space that is not complex."""
+    if kspace.dtype.names is not None and len(kspace.dtype.names) == 2:
+        real, imag = kspace.dtype.names
+        return (
+            f"MATLAB 7.3 stores complex arrays as pairs, with the axes in reverse order: write_volume takes "
+            f"(k[{real!r}] + 1j * k[{imag!r}]).T, with axes (slice, coil, y, x)"
+        )
+    return advice_on_real_pairs(kspace.shape, kspace.dtype) or "write it with write_volume"
 
 
 def write_volume(
@@ -164,7 +177,7 @@ def write_volume(
         datasets["reconstruction_rss" if kspace.ndim == 4 else "reconstruction_esc"] = target
         attributes = {"max": float(target.max()), "norm": float(np.linalg.norm(target)), **attributes}
     if mask is not None:
-        datasets["mask"] = np.ravel(mask).astype(np.float32)
+        datasets["mask"] = zero_one_mask(np.ravel(mask), f"{path}: not written, mask").astype(np.float32)
     return _write(path, datasets, attributes, header or make_header(kspace.shape, crop), overwrite)
 
 
@@ -199,10 +212,20 @@ def write_submission(path: str | Path, reconstruction: np.ndarray, overwrite: bo
 def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice, first: int, last: int) -> Scan:
     kspace = _load(path, dataset, which, first, last)
     key = "reconstruction_rss" if dataset.ndim == 4 else "reconstruction_esc"
+    target = None
+    if key in file:
+        check_dataset(path, file[key])
+        if file[key].ndim != 3 or file[key].shape[0] != dataset.shape[0] or file[key].dtype.kind not in "biuf":
+            raise ValueError(
+                f"{path}: {key!r} has shape {file[key].shape} and type {file[key].dtype}, but 'kspace' has shape "
+                f"{dataset.shape}; the target must be real with axes (slice, y, x) and {dataset.shape[0]} slices"
+            )
+        target = read_dataset(path, file[key], which)
+        check_finite_read(path, key, target, first, last)
     crop, padding = _geometry(path, file, columns=dataset.shape[-1])
     return Scan(
         kspace=kspace,
-        target=np.asarray(file[key][which], dtype=np.float32) if key in file else None,
+        target=None if target is None else target.astype(np.float32),
         mask=_stored_mask(path, file, columns=dataset.shape[-1]),
         padding=padding,
         crop=crop,
@@ -215,9 +238,7 @@ def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice
 
 def _load(path: Path, dataset: h5py.Dataset, which: int | slice, first: int, last: int) -> np.ndarray:
     slice_range(path, (first, last), dataset.shape[0])
-    kspace = np.asarray(dataset[which], dtype=np.complex64)
-    check_finite_read(path, "the k-space", kspace, first, last)
-    return kspace
+    return to_complex64(path, "the k-space", read_dataset(path, dataset, which), first, last)
 
 
 def _geometry(path: Path, file: h5py.File, columns: int) -> tuple[tuple[int, int], tuple[int, int]] | tuple[None, None]:
@@ -225,7 +246,13 @@ def _geometry(path: Path, file: h5py.File, columns: int) -> tuple[tuple[int, int
     if "ismrmrd_header" not in file:
         return None, None
     try:
-        crop, padding = parse_header(file["ismrmrd_header"][()])
+        check_dataset(path, file["ismrmrd_header"])
+        header = file["ismrmrd_header"][()]
+        if not isinstance(header, str | bytes):
+            raise ValueError(f"ismrmrd_header is {type(header).__name__} and not a text")
+        crop, padding = parse_header(header)
+        if not padding[0] < min(padding[1], columns):
+            raise ValueError(f"ismrmrd_header: columns {padding[0]} to {padding[1] - 1} of {columns} columns")
     except ValueError as error:
         raise ValueError(f"{path}: {error}; repair the header, or delete the dataset 'ismrmrd_header'") from error
     return (crop if columns >= crop[1] else (columns, columns)), padding
@@ -234,13 +261,13 @@ def _geometry(path: Path, file: h5py.File, columns: int) -> tuple[tuple[int, int
 def _stored_mask(path: Path, file: h5py.File, columns: int) -> np.ndarray | None:
     if "mask" not in file:
         return None
-    mask = np.asarray(file["mask"], dtype=np.float32)
-    if mask.shape != (columns,):
+    check_dataset(path, file["mask"])
+    if file["mask"].shape != (columns,):
         raise ValueError(
-            f"{path}: 'mask' has shape {mask.shape}, but 'kspace' has {columns} columns (x); store one entry for each "
-            "column"
+            f"{path}: 'mask' has shape {file['mask'].shape}, but 'kspace' has {columns} columns (x); store one entry "
+            "for each column"
         )
-    return mask[None]
+    return zero_one_mask(read_dataset(path, file["mask"]).astype(np.float32), f"{path}: 'mask'")[None]
 
 
 def _write(

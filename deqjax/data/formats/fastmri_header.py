@@ -37,24 +37,29 @@ def parse_header(header: str | bytes) -> Geometry:
     """
     try:
         root = ElementTree.fromstring(header)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, TypeError, ValueError, LookupError) as error:  # also an unknown text encoding
         raise ValueError(f"ismrmrd_header is not XML ({error})") from error
     encoded, recon = "encodedSpace/matrixSize/", "reconSpace/matrixSize/"
     limits = "encodingLimits/kspace_encoding_step_1/"
     left = _integer(root, encoded + "y") // 2 - _integer(root, limits + "center")
-    crop = (_integer(root, recon + "x"), _integer(root, recon + "y"))
+    crop = (_integer(root, recon + "x", 1), _integer(root, recon + "y", 1))
     return Geometry(crop, (max(left, 0), left + _integer(root, limits + "maximum") + 1))
 
 
-def _integer(root: ElementTree.Element, path: str) -> int:
-    """Return the integer at a path below ``encoding``."""
+def _integer(root: ElementTree.Element, path: str, lowest: int = 0) -> int:
+    """Return the integer at a path below ``encoding``, which is at most 65535."""
     element = root.find("/".join(f"{{{NAMESPACE}}}{tag}" for tag in ("encoding", *path.split("/"))))
     text = None if element is None else element.text
     try:
-        return int(text or "")
+        value = int(text or "")
     except ValueError as error:
-        found = "is absent" if element is None else f"is {text!r}"
+        found = "is absent" if element is None else f"is {(text or '')[:40]!a}"
         raise ValueError(f"ismrmrd_header: encoding/{path} {found}, expected an integer ({NAMESPACE})") from error
+    if not lowest <= value <= 65535:
+        raise ValueError(
+            f"ismrmrd_header: encoding/{path} is {(text or '')[:40]!a}, expected an integer from {lowest} to 65535"
+        )
+    return value
 
 
 def make_header(kspace_shape: tuple[int, ...], crop: tuple[int, int]) -> str:

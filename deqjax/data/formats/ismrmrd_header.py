@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T", int, float)
+LARGEST_NUMBER = 65535
+"""The largest size or line number, as the heads of the acquisitions store them in 16 bits."""
 
 
 class Encoding(NamedTuple):
@@ -31,7 +33,7 @@ class Encoding(NamedTuple):
         """Return the size of the recon field of view in pixels of the encoded space, at most all pixels."""
         size, encoded_mm, recon_mm = self.encoded[axis], self.encoded_mm[axis], self.recon_mm[axis]
         has_lengths = encoded_mm > 0 and recon_mm > 0
-        return min(size, round(size * recon_mm / encoded_mm) if has_lengths else self.recon[axis])
+        return max(1, min(size, round(size * recon_mm / encoded_mm) if has_lengths else self.recon[axis]))
 
     @property
     def padding(self) -> tuple[int, int] | None:
@@ -40,7 +42,8 @@ class Encoding(NamedTuple):
             return None
         columns, centre = self.encoded[1], self.centre[0]
         left = 0 if centre is None else columns // 2 - centre
-        return max(left + self.lines[0], 0), min(left + self.lines[1] + 1, columns)
+        start, end = max(left + self.lines[0], 0), min(left + self.lines[1] + 1, columns)
+        return (start, end) if start < end else None
 
     @property
     def voxel_size(self) -> tuple[float, float, float] | None:
@@ -49,17 +52,17 @@ class Encoding(NamedTuple):
         return (x, y, z) if min(x, y, z) > 0 else None
 
     def __str__(self) -> str:
-        return f"{' x '.join(map(str, self.encoded))} {self.trajectory}"
+        return f"{' x '.join(map(str, self.encoded))} {ascii(self.trajectory[:40])[1:-1]}"
 
 
 def parse_encodings(xml: str | bytes) -> list[Encoding]:
-    """Read the encodings of an ISMRMRD header.
+    """Read the encodings of an ISMRMRD header. Without a reconSpace, it is that of encodedSpace.
 
     Args:
       xml: the text of the header.
 
     Raises:
-      ValueError: the text is not XML, an encoding has no matrix size, or a size is not a number.
+      ValueError: the text is not XML, an encoding has no matrix size, or a size is not a number or is out of range.
 
     Source: Inati et al., "ISMRM Raw Data Format", Magnetic Resonance in Medicine 77(1):411-421, 2017, and its schema
     ``ismrmrd.xsd``.
@@ -69,7 +72,7 @@ def parse_encodings(xml: str | bytes) -> list[Encoding]:
     """
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, TypeError, ValueError, LookupError) as error:  # also an unknown text encoding
         raise ValueError(f"the header is not XML ({error})") from error
     return [_encoding(element) for element in root.findall("{*}encoding")]
 
@@ -81,29 +84,35 @@ def _encoding(element: ElementTree.Element) -> Encoding:
             raise ValueError(f"the header has no encoding/{path}")
         return (found or default or "").strip()
 
-    def number(parse: Callable[[str], T], path: str, default: str | None = None) -> T:
+    def number(parse: Callable[[str], T], path: str, lowest: int, default: str | None = None) -> T:
         found = text(path, default)
         try:
-            return parse(found)
+            value = parse(found)
         except ValueError as error:
-            raise ValueError(f"the header has encoding/{path} = {found!r}, expected a number ({error})") from error
+            raise ValueError(f"the header has encoding/{path} = {found[:40]!r}, expected a number") from error
+        if not lowest <= value <= LARGEST_NUMBER:
+            raise ValueError(
+                f"the header has encoding/{path} = {found[:40]!r}, expected a number from {lowest} to {LARGEST_NUMBER}"
+            )
+        return value
 
     def sizes(space: str) -> tuple[int, ...]:
-        return tuple(number(int, f"{space}/matrixSize/{axis}") for axis in "xyz")
+        return tuple(number(int, f"{space}/matrixSize/{axis}", 1) for axis in "xyz")
 
     def millimetres(space: str) -> tuple[float, ...]:
-        return tuple(number(float, f"{space}/fieldOfView_mm/{axis}", "0") for axis in "xyz")
+        return tuple(number(float, f"{space}/fieldOfView_mm/{axis}", 0, "0") for axis in "xyz")
 
     def limit(step: int, name: str) -> int | None:
         path = f"encodingLimits/kspace_encoding_step_{step}/{name}"
-        return None if text(path, "none") == "none" else number(int, path)
+        return None if text(path, "none") == "none" else number(int, path, 0)
 
+    recon = "encodedSpace" if element.find("{*}reconSpace") is None else "reconSpace"
     first, last = limit(1, "minimum"), limit(1, "maximum")
     return Encoding(
         encoded=sizes("encodedSpace"),
-        recon=sizes("reconSpace"),
+        recon=sizes(recon),
         encoded_mm=millimetres("encodedSpace"),
-        recon_mm=millimetres("reconSpace"),
+        recon_mm=millimetres(recon),
         centre=(limit(1, "center"), limit(2, "center")),
         lines=None if last is None else (first or 0, last),
         trajectory=text("trajectory", "cartesian").lower(),

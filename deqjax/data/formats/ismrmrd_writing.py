@@ -15,6 +15,7 @@ from deqjax.data.formats.ismrmrd_acquisitions import (
     NOISE,
 )
 from deqjax.data.formats.ismrmrd_header import make_xml
+from deqjax.physics.array_checks import zero_one_mask
 
 
 def write_ismrmrd(
@@ -88,7 +89,7 @@ def write_ismrmrd(
 
 def _sampled_lines(mask: np.ndarray | None, slices: int, columns: int) -> list[np.ndarray]:
     """Return the numbers of the sampled lines of every slice."""
-    mask = np.ones((1, columns)) if mask is None else np.asarray(mask)
+    mask = np.ones((1, columns)) if mask is None else zero_one_mask(np.asarray(mask))
     if mask.shape not in ((1, columns), (slices, 1, columns)):
         raise ValueError(
             f"mask has shape {mask.shape}; lines are written, so it must be (1, x) or (slice, 1, x), here "

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deqjax.data.finite_checks import check_finite_read, check_finite_write
+from deqjax.data.finite_checks import check_finite_write, to_complex64
 from deqjax.data.fourier_numpy import fft2c
 from deqjax.data.scan import Scan, slice_range
 from deqjax.nifti_files import import_nibabel, open_nifti, read_voxels, save_nifti
@@ -110,8 +110,8 @@ def read_nifti(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     sizes = _sizes(file)
     first, last = slice_range(path, slices, (*sizes, 1)[2])
     index = (slice(None), slice(None), slice(first, last + 1)) if len(sizes) == 3 else ...
-    image = read_voxels(path, file, index).reshape(*sizes[:2], -1).transpose(2, 1, 0).astype(np.complex64)
-    check_finite_read(path, "the image", image, first, last)
+    image = read_voxels(path, file, index).reshape(*sizes[:2], -1).transpose(2, 1, 0)
+    image = to_complex64(path, "the image", image, first, last)
     x, y, z = (*map(float, file.header.get_zooms()[:3]), 1.0)[:3]
     return Scan(
         kspace=np.ascontiguousarray(fft2c(image)),
@@ -119,7 +119,7 @@ def read_nifti(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
         name=Path(path).name,
         slices=tuple(range(first, last + 1)),
         format="NIfTI image, simulated",
-        voxel_size=(z, y, x),
+        voxel_size=(z, y, x) if all(0 < mm < np.inf for mm in (z, y, x)) else None,
     )
 
 
@@ -139,7 +139,7 @@ def _sizes(file: Any) -> tuple[int, ...]:
 
 def _open_grey_image(path: str | Path) -> Any:
     file = open_nifti(path)
-    if len(_sizes(file)) not in (2, 3) or file.get_data_dtype().kind not in "biufc":
+    if len(_sizes(file)) not in (2, 3) or min(_sizes(file)) < 1 or file.get_data_dtype().kind not in "biufc":
         raise ValueError(
             f"{path}: shape {file.shape}, type {file.get_data_dtype()}; expected one grey image (x, y) or "
             "(x, y, slice); save one volume of a series to a file of its own"

@@ -1,5 +1,9 @@
 """Reading and writing ``.npz`` archives of NumPy that hold k-space and related arrays under fixed names."""
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,12 +14,17 @@ from typing import IO
 import numpy as np
 
 from deqjax.atomic_write import atomic_file
-from deqjax.data.finite_checks import check_finite_read, check_finite_write
-from deqjax.data.scan import Scan, slice_range
+from deqjax.data.finite_checks import check_finite_read, check_finite_write, to_complex64
+from deqjax.data.scan import Scan, advice_on_real_pairs, slice_range
+from deqjax.file_checks import check_claimed_size, explain_content
+from deqjax.physics.array_checks import zero_one_mask
 
 KEYS = ("kspace", "mask", "smaps", "target")
 
-ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError)
+ARCHIVE_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError),
+    *(ValueError, LookupError, TypeError, SyntaxError, ArithmeticError, AttributeError, tokenize.TokenError),
+)
 """The exceptions that reading a damaged archive can raise."""
 
 ArrayHeaders = dict[str, tuple[tuple[int, ...], np.dtype]]
@@ -59,14 +68,17 @@ def read_npz(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
         if key in headers
     }
     for key, values in arrays.items():
-        check_finite_read(path, f"'{key}'", values, first, last)
+        if key in ("kspace", "smaps"):
+            arrays[key] = to_complex64(path, f"'{key}'", values, first, last)
+        else:
+            check_finite_read(path, f"'{key}'", values, first, last)
     count = last + 1 - first
     smaps, mask, target = arrays.get("smaps"), arrays.get("mask"), arrays.get("target")
     return Scan(
-        kspace=arrays["kspace"].reshape(count, *shape[1:]).astype(np.complex64),
+        kspace=arrays["kspace"].reshape(count, *shape[1:]),
         target=None if target is None else target.reshape(count, *target.shape[-2:]).astype(np.float32),
-        mask=None if mask is None else np.atleast_2d(mask).astype(np.float32),
-        smaps=None if smaps is None else smaps.astype(np.complex64),
+        mask=None if mask is None else zero_one_mask(np.atleast_2d(mask), f"{path}: 'mask'").astype(np.float32),
+        smaps=smaps,
         name=path.name,
         slices=tuple(range(first, last + 1)),
         format="NumPy npz",
@@ -112,6 +124,8 @@ def write_npz(
     _check_shapes(path, {key: (values.shape, values.dtype) for key, values in arrays.items()})
     for key, values in arrays.items():
         check_finite_write(path, key, values)
+        if key == "mask":
+            zero_one_mask(values, f"{path}: not written, mask")
         arrays[key] = values.astype(np.complex64 if key in ("kspace", "smaps") else np.float32)
     with atomic_file(path, overwrite) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
@@ -136,19 +150,28 @@ def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except ARCHIVE_ERRORS as error:
-        raise ValueError(f"{path}: no readable .npz archive ({error}); write it again") from error
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
+        reason = " ".join(ascii(str(error))[1:-1].split())[:200]
+        raise ValueError(
+            f"{path}: {explain_content(path) or f'no readable .npz archive ({reason}); write it again'}"
+        ) from error
 
 
 def _check_shapes(path: str | Path, headers: ArrayHeaders) -> tuple[int, ...]:
     """Return the shape (slice, [coil,] y, x) of the scan; raise a ValueError if the arrays do not fit together."""
     if "kspace" not in headers:
-        raise ValueError(f"{path}: no array 'kspace', it holds {sorted(headers)}; write one with write_npz")
+        raise ValueError(f"{path}: no array 'kspace', it holds {sorted(headers)[:8]}; write one with write_npz")
     shape, dtype = headers["kspace"]
     if len(shape) not in (2, 3, 4) or dtype.kind != "c" or 0 in shape:
         raise ValueError(
             f"{path}: 'kspace' has shape {shape} and type {dtype}; it must be complex with axes (y, x), (slice, y, x) "
-            "or (slice, coil, y, x)"
+            f"or (slice, coil, y, x); {advice_on_real_pairs(shape, dtype) or 'write it with write_npz'}"
         )
+    for key, (found, found_dtype) in headers.items():
+        if key in ("mask", "smaps", "target") and found_dtype.kind not in ("biufc" if key == "smaps" else "biuf"):
+            kind = "complex or real" if key == "smaps" else "real"
+            raise ValueError(f"{path}: '{key}' of shape {found} has type {found_dtype}; it must be {kind}")
     if len(shape) == 3 and "smaps" in headers and headers["smaps"][0] == shape:
         shape = (1, *shape)
     shape = (1, *shape) if len(shape) == 2 else shape
@@ -186,28 +209,43 @@ def _read_headers(path: str | Path) -> ArrayHeaders:
         headers = {}
         for name in archive.namelist():
             if name.endswith(".npy"):
-                with archive.open(name) as member:
-                    shape, _, dtype = _read_header(member)
-                headers[name.removesuffix(".npy")] = (shape, dtype)
+                key = name.removesuffix(".npy")
+                if key in KEYS:
+                    with archive.open(name) as member:
+                        shape, _, dtype = _read_header(path, archive, name, member)
+                    headers[key] = (shape, dtype)
+                else:
+                    headers[key] = ((), np.dtype("u1"))  # named in a message, and not read
         return headers
 
 
 def _read_array(path: Path, key: str, slices: tuple[int, int] | None) -> np.ndarray:
     """Read an array, or the entries ``slices`` (both included) of its first axis; only these are kept in memory."""
-    with open_archive(path) as archive, archive.open(key + ".npy") as member:
-        shape, fortran, dtype = _read_header(member)
+    name = key + ".npy"
+    with open_archive(path) as archive, archive.open(name) as member:
+        shape, fortran, dtype = _read_header(path, archive, name, member)
         if slices is None or fortran:
             member.seek(0)
             array = np.lib.format.read_array(member, allow_pickle=False)
             return array if slices is None else array[slices[0] : slices[1] + 1]
-        step = int(np.prod(shape[1:])) * dtype.itemsize
+        step = math.prod(shape[1:]) * dtype.itemsize
         member.seek(slices[0] * step, 1)
         count = slices[1] + 1 - slices[0]
         return np.frombuffer(member.read(count * step), dtype).reshape(count, *shape[1:])
 
 
-def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read the shape, the Fortran order and the type of the array of one member."""
+def _read_header(
+    path: str | Path, archive: zipfile.ZipFile, name: str, member: IO[bytes]
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the shape, the Fortran order and the type of the array of one member, and check its size."""
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(member)
+    shape, fortran, dtype = read(member)
+    information, claimed = archive.getinfo(name), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or claimed > information.file_size:
+        raise ValueError(
+            f"{path}: {name!r} claims the shape {ascii(shape)[:80]} of {dtype}, but the archive holds "
+            f"{information.file_size} bytes of it; write it again"
+        )
+    check_claimed_size(path, repr(name), claimed, information.compress_size)
+    return shape, fortran, dtype

@@ -1,14 +1,29 @@
 """Tests of reading ISMRMRD: positions of lines, acquisitions that are left out or averaged, and errors."""
 
 import re
+import warnings
 
 import h5py
 import numpy as np
 import pytest
 
-from deqjax.data import describe, phantom_volume, read_ismrmrd, read_noise, write_ismrmrd
+from deqjax.data import (
+    ScanWarning,
+    describe,
+    phantom_volume,
+    read_calibration,
+    read_ismrmrd,
+    read_noise,
+    write_ismrmrd,
+)
 from deqjax.data.formats.ismrmrd import ismrmrd_shape
-from deqjax.data.formats.ismrmrd_acquisitions import ACQUISITION, CALIBRATION, NOISE, REVERSE
+from deqjax.data.formats.ismrmrd_acquisitions import (
+    ACQUISITION,
+    CALIBRATION,
+    CALIBRATION_AND_IMAGE,
+    NOISE,
+    REVERSE,
+)
 from deqjax.data.formats.ismrmrd_header import make_xml
 from deqjax.data.fourier_numpy import ifft1c, ifft2c
 
@@ -286,7 +301,11 @@ def test_the_image_of_a_written_phantom_is_the_phantom(tmp_path):
         ([line(noise(1, 5), 0, {"center_sample": 5})], None, "has 5 samples with centre 5"),
         ([line(noise(1, 8), 0), line(noise(2, 8), 1)], None, r"acquisitions of \[1, 2\] coils in one scan"),
         ([line(noise(1, 8), 0, {"number_of_samples": 7})], None, "holds 16 floats, but its head says 1 coils of 7"),
-        ([line(noise(1, 8), 0, flag(REVERSE))], None, "readouts in both directions; correct their phase"),
+        (
+            [line(noise(1, 8), 0, flag(REVERSE)), line(noise(1, 8), 1)],
+            None,
+            "readouts in both directions in frame 0; correct their phase",
+        ),
         ([line(noise(1, 8), 0, {"encoding_space_ref": 3})], None, "no acquisitions of encoding 3, or no header"),
         ([line(noise(1, 8), 0)], ("cartesian", "spiral"), "trajectory 'spiral', only 'cartesian' .*NonCartesian"),
         ([line(noise(1, 8), 0)], ("cartesian", "epi"), "trajectory 'epi'"),
@@ -295,7 +314,7 @@ def test_the_image_of_a_written_phantom_is_the_phantom(tmp_path):
         (
             [line(noise(1, 8), 0)],
             ("<y>6</y>", "<y>six</y>"),
-            "matrixSize/y = 'six', expected a number .*repair '/dataset/xml'",
+            "matrixSize/y = 'six', expected a number; repair '/dataset/xml'",
         ),
     ],
 )
@@ -357,3 +376,211 @@ def test_lower_phase_resolution_is_padding_and_partial_fourier_is_a_mask(tmp_pat
     np.testing.assert_array_equal(scan.mask, [[0, 0, 1, 1, 1, 1, 1, 1]])
     scan = read_ismrmrd(write_raw(tmp_path / "c.h5", lines[:3] + lines[4:], (8, 10, 1), limits(0, 5, 3)))
     np.testing.assert_array_equal(scan.mask, [[0, 0, 1, 1, 1, 0, 1, 1, 0, 0]])
+
+
+def calibration_mode(word):
+    mode = f"<parallelImaging><calibrationMode>{word}</calibrationMode></parallelImaging></encoding>"
+    return lambda xml: xml.replace("</encoding>", mode)
+
+
+@pytest.mark.parametrize("mode", ["embedded", "interleaved", "separate", "other", "external", "EMBEDDED"])
+@pytest.mark.parametrize("coils", [1, 3])
+def test_calibration_lines_of_every_mode_can_be_read(tmp_path, mode, coils):
+    values = noise(12, coils, 16)
+    lines = [line(values[n], n, flag(CALIBRATION_AND_IMAGE) if 4 <= n < 8 else {}) for n in range(0, 12, 2)]
+    lines += [line(values[n], n, flag(CALIBRATION)) for n in (5, 7)]
+    path = write_raw(tmp_path / "a.h5", lines, (16, 12, 1), calibration_mode(mode))
+    calibration, image = read_calibration(path), read_ismrmrd(path)
+    np.testing.assert_array_equal(calibration.mask, [[0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]])
+    expected = np.zeros((coils, 16, 12), np.complex64)
+    expected[:, :, 4:8] = values[4:8].transpose(1, 2, 0)
+    np.testing.assert_array_equal(calibration.kspace[0].reshape(expected.shape), expected)
+    assert image.mask is not None
+    left_out = 0 if mode.lower() == "embedded" else 2
+    np.testing.assert_array_equal(image.mask[0, [5, 7]], [left_out == 0] * 2)
+    np.testing.assert_array_equal(image.mask[0, ::2], 1)
+    assert ("2 calibration lines left out" in describe(image)) == (left_out > 0)
+
+
+def test_calibration_lines_have_frames_and_an_encoding_of_their_own(tmp_path):
+    def edit(xml):
+        start, end = xml.index("<encoding>"), xml.index("</encoding>") + len("</encoding>")
+        second = xml[start:end].replace("<y>6</y><z>1</z></matrixSize>", "<y>4</y><z>1</z></matrixSize>")
+        return xml[:end] + second.replace("<center>3<", "<center>2<") + xml[end:]
+
+    image, low = noise(3, 6, 2, 8), noise(4, 2, 8)
+    lines = [line(v, n, repetition=r) for r, some in enumerate(image) for n, v in enumerate(some)]
+    lines += [line(v, n, flag(CALIBRATION) | {"encoding_space_ref": 1}) for n, v in enumerate(low)]
+    path = write_raw(tmp_path / "a.h5", lines, (8, 6, 1), edit)
+    assert read_ismrmrd(path).kspace.shape == (3, 2, 8, 6)
+    calibration = read_calibration(path)
+    np.testing.assert_array_equal(calibration.kspace[0], low.transpose(1, 2, 0))
+    assert (calibration.kspace.shape, calibration.mask) == ((1, 2, 8, 4), None)
+    with pytest.raises(ValueError, match=r"a\.h5: no calibration lines among 18"):
+        read_calibration(write_raw(tmp_path / "a.h5", lines[:18], (8, 6, 1), edit))
+
+
+def test_short_readouts_and_averages_are_counted_point_by_point(tmp_path):
+    """Slice 0: full readouts, and one line of which a short readout is averaged. Slice 1: short readouts."""
+    values = noise(2, 6, 2, 8)
+    lines = [line(v, n) for n, v in enumerate(values[0])]
+    lines += [line(3 * values[0, 2][:, 3:], 2, {"center_sample": 1}, average=1)]
+    lines += [line(v[:, 2:], n, {"center_sample": 2}, slice=1) for n, v in enumerate(values[1])]
+    scan = read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 6, 1)))
+    expected = values.transpose(0, 2, 3, 1).copy()
+    expected[0, :, 3:, 2] *= 2  # the mean of v and 3 v
+    expected[1, :, :2] = 0
+    np.testing.assert_allclose(scan.kspace, expected, atol=1e-6)
+    mask = np.broadcast_to(np.asarray(scan.mask), (2, 8, 6))
+    np.testing.assert_array_equal(mask, np.abs(expected).any(axis=1))
+
+
+def test_readouts_of_different_lengths_give_a_mask_of_points(tmp_path):
+    values = noise(6, 2, 9)
+    lines = [line(v[:, n:], n, {"center_sample": 4 - n}) if n < 4 else line(v, n) for n, v in enumerate(values)]
+    scan = read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (9, 6, 1)))
+    expected = np.arange(9)[:, None] >= np.array([0, 1, 2, 3, 0, 0])
+    np.testing.assert_array_equal(scan.mask, expected)
+    np.testing.assert_array_equal(scan.kspace[0], values.transpose(1, 2, 0) * expected)
+
+
+@pytest.mark.parametrize("rows", [16, 15])
+@pytest.mark.parametrize("coils", [1, 4])
+def test_reversed_echoes_are_flipped_frame_by_frame(tmp_path, rows, coils):
+    kspace = noise(3, coils, rows, 6)
+    lines = [
+        line(kspace[e, :, :: -1 if e == 1 else 1, n], n, flag(REVERSE) if e == 1 else {}, contrast=e)
+        for e in range(3)
+        for n in range(6)
+    ]
+    path = write_raw(tmp_path / "a.h5", lines, (rows, 6, 1))
+    np.testing.assert_array_equal(read_ismrmrd(path).kspace.reshape(kspace.shape), kspace)
+    np.testing.assert_array_equal(read_ismrmrd(path, (1, 1)).kspace.reshape(kspace.shape[1:]), kspace[1])
+    lines[13][1]["flags"] = 1 << (REVERSE - 1)  # frame 2 has both directions now
+    path = write_raw(tmp_path / "b.h5", lines, (rows, 6, 1))
+    np.testing.assert_array_equal(read_ismrmrd(path, (0, 1)).kspace.reshape(2, *kspace.shape[1:]), kspace[:2])
+    with pytest.raises(ValueError, match=r"b\.h5: readouts in both directions in frame 2"):
+        read_ismrmrd(path)
+
+
+def test_short_reversed_readouts_are_placed_by_their_centre(tmp_path):
+    values = noise(6, 2, 8)
+    head = {"center_sample": 3, "discard_pre": 0, "discard_post": 1} | flag(REVERSE)
+    lines = [line(np.pad(v[:, :2:-1], ((0, 0), (0, 1))), n, head | {"center_sample": 3}) for n, v in enumerate(values)]
+    scan = read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 6, 1)))
+    np.testing.assert_array_equal(scan.kspace[0, :, 3:], values[..., 3:].transpose(1, 2, 0))
+    np.testing.assert_array_equal(np.asarray(scan.mask)[:, 0], [0, 0, 0, 1, 1, 1, 1, 1])
+
+
+def test_short_readouts_of_a_volume_are_a_warning(tmp_path):
+    lines = [line(noise(1, 5), x, {"center_sample": 1}, kspace_encode_step_2=z) for z, x in np.ndindex(3, 6)]
+    with pytest.warns(ScanWarning, match=r"a\.h5: a 3-D scan with short readouts"):
+        read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 6, 3)))
+
+
+def test_without_recon_space_it_is_the_encoded_space(tmp_path):
+    values = noise(6, 2, 8)
+    edit = lambda xml: re.sub("<reconSpace>.*</reconSpace>", "", xml)
+    lines = [line(v, n) for n, v in enumerate(values)]
+    scan = read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 6, 1), edit), remove_oversampling=True)
+    np.testing.assert_array_equal(scan.kspace[0], values.transpose(1, 2, 0))
+    assert (scan.mask, scan.crop, scan.voxel_size) == (None, (8, 6), (1, 1, 1))
+
+
+def with_echo(peak, columns, rows=8, coils=2):
+    """Lines of weak noise with a strong echo at one line, (line, coil, row)."""
+    values = 1e-3 * noise(columns, coils, rows)
+    values[peak, :, rows // 2] = 100
+    return values
+
+
+@pytest.mark.parametrize(
+    ("peak", "centre", "user", "messages"),
+    [
+        (24, 24, 0, []),
+        (25, 24, 0, []),
+        (10, 24, 0, ["largest at x = 18"]),
+        (40, 24, 0, ["largest at x = 48"]),
+        (24, 20, 24, [r"is 20 in the header, but 24 in idx\.user\[5\]", "largest at x = 36"]),
+        (24, 24, 24, []),
+        (24, 24, 30, [r"is 24 in the header, but 30 in idx"]),
+        (24, 24, 9999, []),
+    ],
+)
+def test_a_centre_that_disagrees_with_the_data_is_a_warning(tmp_path, peak, centre, user, messages):
+    values = with_echo(peak, 48)
+    lines = [line(v, n, user=[0, 0, 0, 0, 0, user, 0, 0]) for n, v in enumerate(values)]
+    path = write_raw(tmp_path / "a.h5", lines, (8, 64, 1), limits(0, 47, centre))
+    start = 32 - centre
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        scan = read_ismrmrd(path)
+    texts = [str(one.message) for one in found if issubclass(one.category, ScanWarning)]
+    assert len(texts) == len(messages)
+    for text, message in zip(texts, messages):
+        assert re.search(message, text)
+        assert "a.h5" in text
+    np.testing.assert_array_equal(scan.kspace[0][..., start + peak], values[peak])  # placed by the header
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_and_phantoms_give_no_warning(tmp_path, seed):
+    kspace = noise(1, 2, 64, 48, seed=seed) if seed % 2 else phantom_volume(seed, (2, 64, 48), coils=2).kspace
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScanWarning)
+        read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", kspace))
+
+
+def test_a_group_can_be_chosen(tmp_path):
+    values = noise(6, 2, 8)
+    lines = [line(v, n, flag(CALIBRATION_AND_IMAGE)) for n, v in enumerate(values)] + [(values[0], flag(NOISE), {})]
+    path = write_raw(tmp_path / "a.h5", lines, (8, 6, 1), group="one")
+    other = write_raw(tmp_path / "b.h5", [line(2 * v, n) for n, v in enumerate(values)], (8, 6, 1), group="two")
+    with h5py.File(path, "r+") as file, h5py.File(other) as second:
+        second.copy("two", file)
+        second.copy("two", file, name="deep/two")
+    with pytest.raises(ValueError, match=r"choose one, read_ismrmrd\(path, group='one'\)"):
+        read_ismrmrd(path)
+    np.testing.assert_array_equal(read_ismrmrd(path, group="one").kspace[0], values.transpose(1, 2, 0))
+    for group in ("two", "/two", "deep/two"):
+        np.testing.assert_array_equal(read_ismrmrd(path, group=group).kspace[0], 2 * values.transpose(1, 2, 0))
+    np.testing.assert_array_equal(read_calibration(path, group="one").kspace[0], values.transpose(1, 2, 0))
+    np.testing.assert_array_equal(read_noise(path, group="one"), values[0])
+    for group in ("three", "one/data", "", "deep"):
+        with pytest.raises(ValueError, match=r"a\.h5: no group .* with 'data' and 'xml'; these groups have them"):
+            read_ismrmrd(path, group=group)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("<x>8</x>", "<x>1000000000000</x>"),
+        ("<x>8</x>", "<x>" + "9" * 5000 + "</x>"),
+        ("<x>8</x>", "<x>0</x>"),
+        ("<x>8</x>", "<x>-8</x>"),
+        ("<x>8</x>", "<x>nan</x>"),
+        ("<x>8</x>", "<x>\x1b[31m</x>"),
+        ("<x>8</x><y>6</y><z>1</z></matrixSize>", "<x>8</x><y>60000</y><z>60000</z></matrixSize>"),
+        ("<fieldOfView_mm><x>8</x>", "<fieldOfView_mm><x>inf</x>"),
+        ("<maximum>5</maximum>", "<maximum>1e99</maximum>"),
+        ("<center>3</center>", "<center>99999999999</center>"),
+        ("cartesian", "\u2066cartesian"),
+    ],
+)
+def test_impossible_numbers_in_the_header_raise(tmp_path, change):
+    lines = [line(v, n) for n, v in enumerate(noise(6, 2, 8))]
+    path = write_raw(tmp_path / "a.h5", lines, (8, 6, 1), lambda xml: xml.replace(*change))
+    with pytest.raises(ValueError, match=r"a\.h5") as caught:
+        read_ismrmrd(path)
+    text = str(caught.value)
+    assert len(text) < 600
+    assert text.isprintable()
+
+
+def test_a_header_whose_entities_expand_without_end_raises(tmp_path):
+    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "lol">{entities}]>'
+    lines = [line(noise(2, 8), 0)]
+    edit = lambda xml: bomb + xml.removeprefix('<?xml version="1.0"?>').replace("cartesian", "&a11;")
+    with pytest.raises(ValueError, match=r"a\.h5: the header is not XML"):
+        read_ismrmrd(write_raw(tmp_path / "a.h5", lines, (8, 6, 1), edit))

@@ -46,7 +46,8 @@ def test_optional_fields_may_be_absent():
     ("xml", "message"),
     [
         ("text", "the header is not XML"),
-        (XML.replace("reconSpace", "space"), "the header has no encoding/reconSpace/matrixSize/x"),
+        (XML.replace("encodedSpace", "space"), "the header has no encoding/encodedSpace/matrixSize/x"),
+        (XML.replace("<reconSpace><matrixSize>", "<reconSpace><size>").replace("</matrixSize>", "</size>", 2), "XML"),
         (XML.replace("<x>512</x>", "<x>many</x>"), "many"),
     ],
 )
