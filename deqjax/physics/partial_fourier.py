@@ -100,11 +100,15 @@ def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array,
 
 
 def _window(symmetric: np.ndarray) -> np.ndarray:
-    """Return a Hann window (y, x) over the symmetrically sampled centre, along each axis that is partially sampled."""
+    """Return a Hann window (y, x) over the symmetrically sampled centre, along each axis that is partially sampled.
+
+    The centre ends at the first line without a mirror image. Isolated pairs further out do not belong to it, nor does
+    line 0 of an even number of lines, which is its own mirror image.
+    """
     window = np.ones((), dtype=np.float32)
     for axis, n in enumerate(symmetric.shape):
         sampled = symmetric.any(axis=1 - axis)
         distance = np.abs(np.arange(n) - n // 2)
-        taper = np.ones(n) if sampled.all() else hann(distance, 2 * (distance[sampled].max() + 1))
+        taper = np.ones(n) if sampled.all() else hann(distance, 2 * distance[~sampled].min())
         window = np.multiply.outer(window, taper.astype(np.float32))
     return window

@@ -54,7 +54,7 @@ def test_radial_density_is_the_area_of_rings_also_for_uneven_angles() -> None:
     weights = masks.radial_density(uniform)
     k = np.hypot(uniform[..., 0], uniform[..., 1])
     np.testing.assert_allclose(weights[k > 0.1], (k * 0.5 * np.pi / 40)[k > 0.1], rtol=1e-3)
-    np.testing.assert_allclose(weights[:, 32].sum(), np.pi * 0.25**2, rtol=1e-3)
+    np.testing.assert_allclose(weights[:, 32].sum(), np.pi * 0.5**2 / 6, rtol=1e-3)
     for order in ORDERS:
         for shape in ((32, 32), (32, 20)):
             total = masks.radial_density(masks.radial_trajectory(shape, 55, 200, order=order)).sum()
