@@ -151,11 +151,10 @@ def _check_estimate(estimate: _Estimate, lines: tuple[int, ...], kernel: int, cr
     if coverage[worst] < _MIN_COVERAGE:
         place = f" of image {worst}" if len(coverage) > 1 else ""
         needed = 2 * kernel + 2
-        advice = (
-            f"sample at least {needed} lines, or leave kernel at None"
-            if min(lines) < needed
-            else f"sample more lines (24 are usual), or set crop to {np.quantile(eigenvalue[worst][is_object[worst]], 1 - _MIN_COVERAGE):.2f}"
-        )
+        advice = f"sample at least {needed} lines, or leave kernel at None"
+        if min(lines) >= needed:
+            reached = np.quantile(eigenvalue[worst][is_object[worst]], 1 - _MIN_COVERAGE)
+            advice = f"sample more than {max(24, min(lines))} lines, or set crop to at most {np.floor(1000 * reached) / 1000}"
         raise ValueError(
             f"the coil sensitivities cover {coverage[worst]:.0%} of the object{place}: {lines[0]} x {lines[1]} "
             f"calibration lines do not determine patches of {kernel} x {kernel} with eigenvalues above crop = {crop}: "
