@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ except ImportError:
 def cases(files: list[Path], phantoms: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Name and k-space (coil, y, x) of every case."""
     for file in files:
-        yield file.stem, np.asarray(dj.data.read_volume(file, (0, 1)).kspace[0])
+        yield file.stem, np.asarray(dj.data.read_volume(file, (0, 0)).kspace[0])
     for phantom in phantoms:
         size, coils = (int(number) for number in phantom.split("x"))
         images = dj.data.birdcage_maps(coils, (size, size)) * dj.data.phantom_image(0, (1, size, size))[0]
@@ -100,28 +101,25 @@ def main() -> None:
     parser.add_argument("--phantoms", nargs="*", default=["96x4", "128x8", "320x8"], metavar="SIZExCOILS")
     parser.add_argument("--lines", nargs="+", type=int, default=[8, 12, 24], help="the side of the central square")
     options = parser.parse_args()
-    print(
-        "| case | coils | size | lines | coverage deqjax, sigpy, BART | angle to sigpy, BART | largest rss | CPU (s) |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    columns = "case, coils, size, lines, coverage of deqjax / sigpy / BART, angle to sigpy / BART, largest rss, CPU (s)"
+    print(f"| {columns.replace(', ', ' | ')} |\n{'|---' * 8}|")
     for name, kspace in cases(options.files, options.phantoms):
         combined = np.linalg.norm(np.asarray(dj.physics.ifft2c(jnp.asarray(kspace))), axis=0)
         is_object = combined > 0.1 * combined.max()
         for lines in options.lines:
-            by_deqjax(kspace, lines)
+            ours = by_deqjax(kspace, lines)
             by_sigpy(kspace, lines)
-            found = [processor_seconds(lambda: by(kspace, lines)) for by in (by_deqjax, by_sigpy, by_bart)]
-            ours = found[0][0]
+            found = [processor_seconds(partial(by, kspace, lines)) for by in (by_deqjax, by_sigpy, by_bart)]
             sizes = [None if maps is None else np.linalg.norm(maps, axis=0) for maps, _ in found]
             row = [
                 name,
                 str(len(kspace)),
                 " x ".join(str(n) for n in combined.shape),
                 str(lines),
-                ", ".join("-" if rss is None else f"{(rss > 0)[is_object].mean():.1%}" for rss in sizes),
-                ", ".join(angle(ours, maps, is_object) for maps, _ in found[1:]),
-                ", ".join("-" if rss is None else f"{rss.max():.4f}" for rss in sizes),
-                ", ".join("-" if maps is None else f"{seconds:.1f}" for maps, seconds in found),
+                " / ".join("-" if rss is None else f"{(rss > 0)[is_object].mean():.1%}" for rss in sizes),
+                " / ".join(angle(ours, maps, is_object) for maps, _ in found[1:]),
+                " / ".join("-" if rss is None else f"{rss.max():.4f}" for rss in sizes),
+                " / ".join("-" if maps is None else f"{seconds:.1f}" for maps, seconds in found),
             ]
             print("| " + " | ".join(row) + " |", flush=True)
 

@@ -57,8 +57,8 @@ def calibration_region(kspace: Any, center_fraction: float | None = None, mask: 
     """
     sizes = kspace.shape[-2:]
     fraction = USUAL_FRACTION if center_fraction is None else center_fraction
-    starts, numbers = zip(*(calibration_size(size, fraction) for size in sizes))
-    asked = tuple(slice(start, start + number) for start, number in zip(starts, numbers))
+    (top, height), (left, width) = (calibration_size(size, fraction) for size in sizes)
+    asked, numbers = (slice(top, top + height), slice(left, left + width)), (height, width)
     if mask is not None:
         limits = tuple(min(size, USUAL_LINES) for size in sizes) if center_fraction is None else numbers
         return _grow(_sampled_by_mask(mask, kspace.shape), limits, f"mask of shape {np.shape(mask)}")
@@ -70,10 +70,10 @@ def calibration_region(kspace: Any, center_fraction: float | None = None, mask: 
     sampled = np.zeros(sizes, dtype=bool)
     sampled[asked] = nonzero
     found = _grow(sampled, numbers, f"kspace of shape {tuple(kspace.shape)} is zero there and")
-    height, width = (part.stop - part.start for part in found)
+    rows, columns = (part.stop - part.start for part in found)
     warnings.warn(
-        f"center_fraction {fraction} of (y, x) = {tuple(sizes)} is a calibration region of {numbers[0]} x {numbers[1]} "
-        f"lines, but k-space is nonzero only in {height} x {width} of them around the centre, which are used: give the "
+        f"center_fraction {fraction} of (y, x) = {tuple(sizes)} is a calibration region of {height} x {width} "
+        f"lines, but k-space is nonzero only in {rows} x {columns} of them around the centre, which are used: give the "
         "mask, or a smaller center_fraction",
         CalibrationWarning,
         stacklevel=3,

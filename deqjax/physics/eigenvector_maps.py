@@ -153,8 +153,8 @@ def _check_estimate(estimate: _Estimate, lines: tuple[int, ...], kernel: int, cr
         needed = 2 * kernel + 2
         advice = f"sample at least {needed} lines, or leave kernel at None"
         if min(lines) >= needed:
-            reached = np.quantile(eigenvalue[worst][is_object[worst]], 1 - _MIN_COVERAGE)
-            advice = f"sample more than {max(24, min(lines))} lines, or set crop to at most {np.floor(1000 * reached) / 1000}"
+            reached = np.floor(1000 * np.quantile(eigenvalue[worst][is_object[worst]], 1 - _MIN_COVERAGE)) / 1000
+            advice = f"sample more than {max(24, min(lines))} lines, or set crop to at most {reached}"
         raise ValueError(
             f"the coil sensitivities cover {coverage[worst]:.0%} of the object{place}: {lines[0]} x {lines[1]} "
             f"calibration lines do not determine patches of {kernel} x {kernel} with eigenvalues above crop = {crop}: "
@@ -183,7 +183,7 @@ def _estimate(
 ) -> _Estimate:
     """Estimate the coil sensitivities of k-space (..., coil, y, x) from the region ((first, end) along y and x)."""
     (top, bottom), (left, right) = region
-    shape = kspace.shape[-2:]
+    shape = (kspace.shape[-2], kspace.shape[-1])
     calibration = kspace[..., top:bottom, left:right].astype(jnp.result_type(kspace, jnp.complex64))
     calibration = calibration.reshape(-1, *calibration.shape[-3:])
     calibration = power_of_two_scale(calibration, (-3, -2, -1)).apply(calibration)

@@ -114,8 +114,8 @@ def check_maps(found: jax.Array, smaps: np.ndarray, is_object: np.ndarray, angle
         *(
             pytest.param(size, coils, lines, marks=pytest.mark.slow)
             for size, coils, lines in [
-                (64, 2, 10), (65, 3, 9), (96, 16, 8), (97, 7, 12), (128, 8, 10), (128, 16, 24), (128, 32, 8), (160, 4, 32),
-                (255, 2, 20), (256, 8, 16), (320, 2, 26), (320, 4, 12),
+                (64, 2, 10), (65, 3, 9), (96, 16, 8), (97, 7, 12), (128, 8, 10), (128, 16, 24), (128, 32, 8),
+                (160, 4, 32), (255, 2, 20), (256, 8, 16), (320, 2, 26), (320, 4, 12),
             ]
         ),
     ],
@@ -160,7 +160,7 @@ def test_lines_that_were_not_sampled_are_noticed() -> None:
         found = espirit(kspace * mask, 0.25)
     check_maps(found, smaps, is_object, 0.03)
     np.testing.assert_allclose(found, espirit(kspace * mask, 0.25, mask=mask), atol=1e-6)
-    with pytest.raises(ValueError, match="the mask of 96 leaves 7 calibration lines along x; .* at least 8"):
+    with pytest.raises(ValueError, match=r"the mask of 96 leaves 7 calibration lines along x; .* at least 8"):
         espirit(kspace, mask=lines_mask(96, 6))  # the line beside the calibration lines is sampled too
     with pytest.warns(CalibrationWarning), pytest.raises(ValueError, match="7 calibration lines along x"):
         espirit(kspace * lines_mask(96, 6), 0.25)
@@ -180,7 +180,7 @@ MEASURED = sorted((Path(__file__).parents[2] / "shared" / "data").glob("*/mc_*.h
 @pytest.mark.parametrize("file", MEASURED, ids=lambda file: file.stem)
 @pytest.mark.parametrize("lines", [8, 12, 24, None])
 def test_maps_of_measured_heads(file: Path, lines: int | None) -> None:
-    kspace = read_volume(file, (0, 1)).kspace[0]
+    kspace = read_volume(file, (0, 0)).kspace[0]
     images = np.asarray(ifft2c(jnp.asarray(kspace)))
     combined = np.linalg.norm(images, axis=0)
     mask = None if lines is None else lines_mask(kspace.shape[-1], lines)
