@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from deqjax.data import birdcage_maps, phantom_image, read_volume
-from deqjax.physics import espirit, fft2c, ifft2c, rss
-from deqjax.physics.calibration_region import CalibrationWarning
+from deqjax.physics import CalibrationWarning, espirit, fft2c, ifft2c, rss
 
 SHAPE, COILS = (49, 60), 5
 
