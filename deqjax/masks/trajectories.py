@@ -106,8 +106,11 @@ def radial_density(trajectory: np.ndarray) -> np.ndarray:
     """Return the k-space area of each sample of a radial trajectory: a ramp times the angle between the spokes.
 
     ``d(s, n) = |k| dk da_s``, with the step dk along the spoke and half the angle da_s between the two neighbours of
-    the spoke (spokes are lines, so angles are taken modulo pi). The sample at the centre has its part of the disc of
-    diameter dk, ``(dk / 2)^2 da_s``. This is the area element in polar coordinates; it holds for an ellipse too.
+    the spoke (spokes are lines, so angles are taken modulo pi). This is the area element in polar coordinates; it holds
+    for an ellipse too. The sample at the centre has ``dk^2 / 6 da_s``, the end correction of the trapezoidal rule for
+    the integral of ``|k| f(k)`` along both halves of the spoke. Its part of the disc of diameter dk, ``dk^2 / 4 da_s``,
+    would add a constant to the image: on discs of 0.6 to 0.9 fields of view the best factor of ``dk^2 da_s`` is 0.170
+    to 0.174 with 2 samples a cycle, and 0.18 to 0.21 with one.
 
     Args:
         trajectory: (spoke, sample, 2) of straight spokes through the centre, in cycles per field of view.
@@ -122,7 +125,7 @@ def radial_density(trajectory: np.ndarray) -> np.ndarray:
     for spokes that are not evenly spread the angle of the Voronoi cell replaces ``pi / spokes``.
 
     >>> radial_density(radial_trajectory((8, 8), 4, samples=8, order="uniform"))[0].round(2)
-    array([3.14, 2.36, 1.57, 0.79, 0.2 , 0.79, 1.57, 2.36], dtype=float32)
+    array([3.14, 2.36, 1.57, 0.79, 0.13, 0.79, 1.57, 2.36], dtype=float32)
     """
     trajectory = as_trajectory(trajectory)
     along = trajectory[:, -1] - trajectory[:, 0]
@@ -135,7 +138,7 @@ def radial_density(trajectory: np.ndarray) -> np.ndarray:
     share[order] = (gaps + np.roll(gaps, 1)) / 2
     step = np.hypot(*along.T)[:, None] / (trajectory.shape[1] - 1)
     length = np.hypot(trajectory[..., 0], trajectory[..., 1])
-    area = np.where(length > step / 4, length * step, step**2 / 4) * share[:, None]
+    area = np.where(length > step / 4, length * step, step**2 / 6) * share[:, None]
     return area.astype(np.float32)
 
 

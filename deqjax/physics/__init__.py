@@ -1,5 +1,6 @@
 """Forward models, coil sensitivities, k-space completion and simulated noise."""
 
+from deqjax.physics.calibration_region import CalibrationWarning
 from deqjax.physics.coils import combine_coils, compress_coils, compression_matrix, prewhiten, rss, whitening_matrix
 from deqjax.physics.eigenvector_maps import espirit
 from deqjax.physics.fourier import fft2c, fftc, filter_frequencies, ifft2c, ifftc
@@ -17,6 +18,7 @@ from deqjax.physics.simulate import add_noise, complex_noise
 
 __all__ = [
     "Blur",
+    "CalibrationWarning",
     "CompressedSensing",
     "Inpainting",
     "LearnedSmaps",

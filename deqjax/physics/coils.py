@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.scaling import power_of_two_scale
+
 
 def rss(images: jax.Array, axis: int = -3) -> jax.Array:
     """Combine coil images by the root of the sum of squares, ``sqrt(sum_c |x_c|^2)``.
@@ -20,8 +22,11 @@ def rss(images: jax.Array, axis: int = -3) -> jax.Array:
     >>> float(rss(jnp.array([3.0, 4.0]).reshape(2, 1, 1))[0, 0])
     5.0
     """
-    energy = jnp.sum(images.real**2 + images.imag**2, axis=axis)
-    return jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1)), 0)  # the gradient is 0 at zero, not NaN
+    scale = power_of_two_scale(images, axis)  # of every pixel, so that no square overflows or underflows
+    images = scale.apply(images)
+    energy = jnp.sum(images.real**2 + images.imag**2, axis=axis, keepdims=True)
+    combined = jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1)), 0)  # the gradient at 0 is 0, not NaN
+    return jnp.squeeze(scale.undo(combined), axis)
 
 
 def combine_coils(images: jax.Array, smaps: jax.Array) -> jax.Array:
@@ -81,8 +86,7 @@ def compression_matrix(kspace: jax.Array, coils: int) -> jax.Array:
     check_coil_axis(kspace)
     if not 1 <= coils <= kspace.shape[-3]:
         raise ValueError(f"coils must lie in 1 .. {kspace.shape[-3]}, the coils of kspace {kspace.shape}; got {coils}")
-    largest = jnp.max(jnp.abs(kspace))
-    samples = jnp.moveaxis(kspace / jnp.where(largest > 0, largest, 1), -3, 0).reshape(kspace.shape[-3], -1)
+    samples = jnp.moveaxis(power_of_two_scale(kspace).apply(kspace), -3, 0).reshape(kspace.shape[-3], -1)
     energy = jnp.matmul(samples, jnp.conj(samples.T), precision="highest")
     _, vectors = jnp.linalg.eigh(energy)  # in ascending order
     return jnp.conj(vectors[:, ::-1][:, :coils].T)

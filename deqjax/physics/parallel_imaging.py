@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.physics.coils import check_coil_axis
+from deqjax.scaling import power_of_two_scale
 
 
 class RegularPattern(NamedTuple):
@@ -31,7 +32,8 @@ def grappa(kspace: jax.Array, mask: np.ndarray, kernel: tuple[int, int] = (5, 4)
     There is one set of weights w for each position r between two sampled lines. The weights are fitted to the
     calibration lines: ``min_w ||S w - T||^2 + ridge mean(diag(S^H S)) ||w||^2``. K-space is zero beyond its edges.
     Acceleration and calibration lines are read from the mask: the calibration lines are the longest run of neighbouring
-    lines, and every R-th line is sampled outside of it.
+    lines, and every R-th line is sampled outside of it. If the sampled lines end before the edge of k-space, as in a
+    partial Fourier scan, then the lines beyond them stay as they are: complete them with :func:`deqjax.physics.pocs`.
 
     Args:
       kspace: (..., coil, y, x) complex; every leading index has its own weights.
@@ -92,7 +94,12 @@ def regular_pattern(sampled: np.ndarray) -> RegularPattern:
     for step in range(2, int(np.gcd.reduce(np.diff(outside))) + 1 if len(outside) > 1 else 0):
         regular = np.arange(outside[0], outside[-1] + 1, step)
         if np.isin(outside, regular).all() and sampled[regular].all():
-            return RegularPattern(step, int(outside[0]), len(regular), int(run[0]), len(run))
+            first, last = int(outside[0]), int(outside[-1])
+            while first >= step and sampled[first - step]:  # the calibration lines of the regular pattern belong to it
+                first -= step
+            while last + step < len(sampled) and sampled[last + step]:
+                last += step
+            return RegularPattern(step, first, (last - first) // step + 1, int(run[0]), len(run))
     raise ValueError(
         f"mask is not regular: GRAPPA needs every R-th line outside the {len(run)} calibration lines from line "
         f"{run[0] if len(run) else 0}, but the lines outside are {outside.tolist()}: use Sense with a Reconstructor "
@@ -106,7 +113,11 @@ def _fill_batch(
 ) -> jax.Array:
     fill = partial(_fill, pattern=pattern, kernel=kernel, ridge=ridge)
     filled = jax.lax.map(fill, kspace.reshape(-1, *kspace.shape[-3:]))
-    return jnp.where(sampled, kspace, filled.reshape(kspace.shape))
+    step, first, count, *_ = pattern
+    last, lines = first + (count - 1) * step, np.arange(kspace.shape[-1])
+    after_first = lines >= (first if first >= step else 0)
+    before_last = lines <= (last if last + step < len(lines) else len(lines))
+    return jnp.where(sampled | ~(after_first & before_last), kspace, filled.reshape(kspace.shape))
 
 
 def _fill(kspace: jax.Array, pattern: RegularPattern, kernel: tuple[int, int], ridge: float) -> jax.Array:
@@ -118,8 +129,7 @@ def _fill(kspace: jax.Array, pattern: RegularPattern, kernel: tuple[int, int], r
 
     # Fit the weights to the calibration lines.
     calibration = kspace[..., start : start + number]
-    largest = jnp.max(jnp.abs(calibration))
-    calibration = calibration / jnp.where(largest > 0, largest, 1)
+    calibration = power_of_two_scale(calibration).apply(calibration)
     rows, columns = y - height + 1, number - (width - 1) * step
     sources = _neighbours(calibration, kernel, step, rows, columns)
     row, line = height // 2, (width // 2 - 1) * step

@@ -17,6 +17,11 @@ def conjugate_symmetry(kspace: jax.Array, mask: np.ndarray) -> jax.Array:
     Hann window, and W is 2 where ``-k`` is missing and 1 where both samples are present. The result is ``y`` where it
     was measured and ``F x`` elsewhere.
 
+    This helps only where the phase is as smooth as the symmetric centre can show. Where it is not, as at air, blood or
+    metal, and in noise, the completed lines are wrong. On a measured head of 8 coils and 256 x 256 pixels, the error of
+    zero filling falls from 11.5 to 8.5 % with 56 % of the lines and from 7.9 to 7.5 % with 63 %, and rises from 5.1 to
+    5.8 % with 75 %: there, leave the missing lines at zero.
+
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
       mask: (1, x), (y, 1) or (y, x), nonzero where k-space was sampled, as from ``deqjax.masks.PartialFourier``.
@@ -45,7 +50,9 @@ def pocs(kspace: jax.Array, mask: np.ndarray, steps: int = 10) -> jax.Array:
     """Complete a k-space by alternating projections onto images with the smooth phase and onto the measured samples.
 
     Each step computes ``x <- p |F^H y|``, and then ``y <- F x`` where k-space was not measured. The phase p is that of
-    :func:`conjugate_symmetry`.
+    :func:`conjugate_symmetry`, and so is the condition: the phase must be smooth. On the head that is named there, the
+    error of zero filling falls from 11.5 to 8.1 % with 56 % of the lines and from 7.9 to 7.2 % with 63 %, and rises
+    from 5.1 to 5.7 % with 75 %.
 
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
@@ -100,11 +107,15 @@ def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array,
 
 
 def _window(symmetric: np.ndarray) -> np.ndarray:
-    """Return a Hann window (y, x) over the symmetrically sampled centre, along each axis that is partially sampled."""
+    """Return a Hann window (y, x) over the symmetrically sampled centre, along each axis that is partially sampled.
+
+    The centre ends at the first line without a mirror image. Isolated pairs further out do not belong to it, nor does
+    line 0 of an even number of lines, which is its own mirror image.
+    """
     window = np.ones((), dtype=np.float32)
     for axis, n in enumerate(symmetric.shape):
         sampled = symmetric.any(axis=1 - axis)
         distance = np.abs(np.arange(n) - n // 2)
-        taper = np.ones(n) if sampled.all() else hann(distance, 2 * (distance[sampled].max() + 1))
+        taper = np.ones(n) if sampled.all() else hann(distance, 2 * distance[~sampled].min())
         window = np.multiply.outer(window, taper.astype(np.float32))
     return window

@@ -6,6 +6,7 @@ import numpy as np
 
 from deqjax.physics.fourier import filter_frequencies, hann
 from deqjax.pytree import operand
+from deqjax.scaling import power_of_two_scale
 from deqjax.types import ForwardModel
 
 
@@ -92,8 +93,9 @@ def unit_phase(image: jax.Array) -> jax.Array:
     >>> unit_phase(jnp.array([-2.0 + 0j, 0.0]))
     Array([-1.+0.j,  1.+0.j], dtype=complex64)
     """
-    length = jnp.abs(image)
-    return jnp.where(length > 0, image / jnp.where(length > 0, length, 1), 1)
+    image = power_of_two_scale(image, ()).apply(image)  # each number on its own; the squares stay in range
+    length = jnp.abs(jnp.where(image != 0, image, 1))
+    return jnp.where(image != 0, image / length, 1)
 
 
 def check_width(width: float) -> None:

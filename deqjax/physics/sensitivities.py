@@ -7,19 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.physics.calibration_region import calibration_size
 from deqjax.physics.coils import check_coil_axis, compression_matrix, rss
 from deqjax.physics.fourier import hann, ifft2c
+from deqjax.scaling import power_of_two_scale
 from deqjax.types import Net, Params
-
-
-def calibration_size(size: int, center_fraction: float) -> tuple[int, int]:
-    """Return the first index and the number of the fully sampled centre lines, in the convention of the masks.
-
-    >>> calibration_size(368, 0.08)
-    (170, 29)
-    """
-    number = round(size * center_fraction)
-    return (size - number + 1) // 2, number
 
 
 def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Array:
@@ -48,6 +40,7 @@ def low_resolution_images(kspace: jax.Array, center_fraction: float) -> jax.Arra
                 "coil sensitivities need at least 2"
             )
         tapers.append(hann(np.arange(size) - (start + (number - 1) / 2), number + 1))
+    kspace = power_of_two_scale(kspace, (-3, -2, -1)).apply(kspace)
     images = ifft2c(jnp.asarray(np.outer(*tapers), kspace.real.dtype) * kspace)
     largest = jnp.max(jnp.abs(images), axis=(-3, -2, -1), keepdims=True)
     return images / jnp.where(largest > 0, largest, 1)
@@ -179,5 +172,6 @@ class LearnedSmaps:
 
 def _normalise(images: jax.Array) -> jax.Array:
     """Divide coil images by their root sum of squares; 0 where all coils are 0."""
+    images = power_of_two_scale(images, -3).apply(images)
     combined = rss(images)[..., None, :, :]
     return jnp.where(combined > 0, images / jnp.where(combined > 0, combined, 1), 0)

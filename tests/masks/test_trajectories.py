@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from scipy.special import j0, j1
 
 from deqjax import masks
 from deqjax.masks.trajectories import GOLDEN_ANGLE
@@ -54,13 +55,26 @@ def test_radial_density_is_the_area_of_rings_also_for_uneven_angles() -> None:
     weights = masks.radial_density(uniform)
     k = np.hypot(uniform[..., 0], uniform[..., 1])
     np.testing.assert_allclose(weights[k > 0.1], (k * 0.5 * np.pi / 40)[k > 0.1], rtol=1e-3)
-    np.testing.assert_allclose(weights[:, 32].sum(), np.pi * 0.25**2, rtol=1e-3)
+    np.testing.assert_allclose(weights[:, 32].sum(), np.pi * 0.5**2 / 6, rtol=1e-3)
     for order in ORDERS:
         for shape in ((32, 32), (32, 20)):
             total = masks.radial_density(masks.radial_trajectory(shape, 55, 200, order=order)).sum()
             assert total == pytest.approx(np.pi / 4 * shape[0] * shape[1], rel=0.02)
     uneven = np.concatenate([uniform[:20], uniform[20::4]])
     assert masks.radial_density(uneven)[-2, -1] == pytest.approx(4 * weights[-1, -1], rel=1e-3)
+
+
+@pytest.mark.parametrize("samples_of_a_cycle", [1, 2, 4])
+@pytest.mark.parametrize("radius", [0.3, 0.4])
+def test_radial_density_reconstructs_a_disc_without_an_offset(samples_of_a_cycle: int, radius: float) -> None:
+    size = 256
+    spoke = masks.radial_trajectory((size, size), 8, samples_of_a_cycle * size, order="uniform")
+    k = np.hypot(spoke[..., 0], spoke[..., 1]).astype(float)
+    transform = np.where(k > 0, radius * j1(2 * np.pi * radius * k) / np.maximum(k, 1e-9), np.pi * radius**2)
+    r = np.linspace(0, 0.8 * radius, 30)
+    weights = masks.radial_density(spoke) * transform * np.exp(-((k / 60) ** 2))  # smooth, because k-space ends
+    found = [np.sum(weights * j0(2 * np.pi * k * distance)) for distance in r]
+    np.testing.assert_allclose(np.mean(found), 1, atol=0.005 if samples_of_a_cycle > 1 else 0.04)
 
 
 def test_density_compensation_of_spokes_and_of_a_grid() -> None:

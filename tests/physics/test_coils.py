@@ -58,6 +58,16 @@ def test_compression_to_two_thirds_of_the_coils_hardly_changes_the_image() -> No
     np.testing.assert_allclose(rss(ifft2c(compress_coils(kspace, 6))), full, atol=1e-5)
 
 
+@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
+def test_the_units_do_not_matter(exponent: int) -> None:
+    rng, scale = np.random.default_rng(0), jnp.float32(2.0**exponent)
+    kspace = jnp.asarray(rng.normal(size=(4, 5, 6, 2)) @ [1, 1j], jnp.complex64)
+    np.testing.assert_array_equal(rss(scale * kspace), scale * rss(kspace))
+    np.testing.assert_array_equal(compression_matrix(scale * kspace, 2), compression_matrix(kspace, 2))
+    gradient = jax.grad(lambda kspace: jnp.sum(rss(kspace)))
+    np.testing.assert_allclose(gradient(scale * kspace), gradient(kspace), rtol=1e-6)
+
+
 def test_slices_share_one_compression_matrix() -> None:
     volume = jnp.stack([coil_kspace(6), 2j * coil_kspace(6)])
     matrix = compression_matrix(volume, 2)

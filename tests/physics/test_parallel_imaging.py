@@ -66,6 +66,47 @@ def test_regular_pattern_finds_acceleration_and_calibration_lines() -> None:
     assert regular_pattern(padded) == RegularPattern(4, 9, 8, 15, 11)
 
 
+def coil_scan(coils: int, shape: tuple[int, int]) -> np.ndarray:
+    image = phantom_image(1, (1, *shape))[0]
+    return np.asarray(fft2c(jnp.asarray(birdcage_maps(coils, shape) * image)))
+
+
+@pytest.mark.parametrize(("width", "step"), [(64, 2), (65, 2), (64, 3), (96, 4)])
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_lines_beside_a_calibration_run_at_the_end_of_the_samples(width: int, step: int, side: str) -> None:
+    kspace = coil_scan(6, (48, width))
+    first = width // 2 % step
+    full = lines(width, step, first, 24)[0] > 0
+    run = np.flatnonzero(full & np.roll(full, 1) & np.roll(full, -1))
+    part = full & (np.arange(width) <= run[-1] + 1 if side == "low" else np.arange(width) >= run[0] - 1)
+    every, some = (np.asarray(grappa(jnp.asarray(kspace * mask), mask, ridge=1e-4)) for mask in (full, part))
+    error = lambda found, where: np.linalg.norm((found - kspace)[..., where]) / np.linalg.norm(kspace[..., where])
+    sampled = np.flatnonzero(part)
+    between = ~part & (np.arange(width) > sampled[0]) & (np.arange(width) < sampled[-1])
+    assert error(some, between) < 1.1 * error(every, between)
+    beyond = ~part & ~between & ((np.arange(width) < sampled[0] - step) | (np.arange(width) > sampled[-1] + step))
+    assert beyond.any()
+    np.testing.assert_array_equal(some[..., beyond], 0)  # nothing is extrapolated past the data
+
+
+def test_nothing_is_extrapolated_but_the_lines_at_the_edge_are_filled() -> None:
+    kspace, mask = coil_scan(6, (32, 48)), lines(48, 3, 2, 16)
+    cut = mask.copy()
+    cut[:, 41:] = 0
+    filled = np.asarray(grappa(jnp.asarray(cut * kspace), cut, kernel=(3, 4)))
+    assert np.abs(filled[..., [0, 1, 3, 4]]).min(axis=(0, 1)).min() > 0
+    np.testing.assert_array_equal(filled[..., np.flatnonzero(cut)[-1] + 1 :], 0)
+
+
+def test_the_units_of_grappa_do_not_matter() -> None:
+    kspace, mask = coil_scan(4, (24, 40)), lines(40, 2, 0, 12)
+    expected = np.asarray(grappa(jnp.asarray(mask * kspace), mask, kernel=(3, 4)))
+    for exponent in (-100, -40, 40, 100):
+        scale = np.float32(2.0**exponent)
+        found = np.asarray(grappa(jnp.asarray(mask * kspace * scale), mask, kernel=(3, 4))) / scale
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 KSPACE = jnp.ones((2, 8, 40), complex)
 
 

@@ -7,6 +7,7 @@ import pytest
 from random_arrays import random_complex, random_smaps
 
 from deqjax.physics import MaskedFourier, PhaseModulated, Sense, smooth_phase
+from deqjax.physics.phase import unit_phase
 
 SHAPE, COILS = (9, 7), 3
 PHASE = np.exp(1j * np.random.default_rng(2).uniform(-3, 3, SHAPE))
@@ -57,3 +58,14 @@ def test_smooth_phase_of_a_volume_uses_all_three_axes() -> None:
     found = smooth_phase(image, 0.05, 3)
     assert np.ptp(np.angle(found)) < 1e-4  # the window keeps only the mean
     np.testing.assert_allclose(found[0, 0, 0], jnp.mean(image) / abs(jnp.mean(image)), atol=1e-4)
+
+
+@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
+def test_the_units_do_not_change_the_phase(exponent: int) -> None:
+    image, scale = random_complex((16, 15)), jnp.float32(2.0**exponent)
+    np.testing.assert_allclose(smooth_phase(scale * image), smooth_phase(image), atol=1e-6)
+    weight = random_complex((16, 15), 1)
+    gradient = jax.grad(lambda image: jnp.sum((weight * unit_phase(image)).real))
+    np.testing.assert_allclose(scale * gradient(scale * image), gradient(image), rtol=1e-4, atol=1e-5)
+    assert jnp.all(jnp.isfinite(gradient(0 * image)))
+    np.testing.assert_array_equal(unit_phase(jnp.zeros((2, 2), complex)), 1)

@@ -41,7 +41,7 @@ def test_low_resolution_smaps_use_only_the_calibration_region() -> None:
 def test_low_resolution_smaps_do_not_depend_on_the_units() -> None:
     kspace, *_ = scan()
     reference = low_resolution_smaps(kspace, 0.25)
-    for scale in (2.0**-40, 2.0**40):  # about 1e-12 and 1e12; powers of two are exact also where there is no signal
+    for scale in (2.0**-100, 2.0**-40, 2.0**40, 2.0**100):  # about 1e-30 to 1e30, exact also where there is no signal
         np.testing.assert_allclose(low_resolution_smaps(scale * kspace, 0.25), reference, atol=1e-6)
 
 
@@ -100,6 +100,13 @@ def test_walsh_smaps_agree_with_the_true_sensitivities_and_average_noise() -> No
     np.testing.assert_allclose(walsh_smaps(1e6 * kspace[1], 1.0, block=7), walsh[1], atol=1e-3)
     error = jnp.abs(combine_coils(ifft2c(clean), walsh[0])) - jnp.abs(image)
     assert float(jnp.abs(error).max()) < 0.1
+
+
+def test_walsh_smaps_do_not_depend_on_the_units() -> None:
+    kspace, *_ = scan(shape=(32, 32))
+    reference = walsh_smaps(kspace, 0.5)
+    for scale in (2.0**-100, 2.0**100):
+        np.testing.assert_allclose(walsh_smaps(scale * kspace, 0.5), reference, atol=1e-6)
 
 
 def test_walsh_smaps_of_zero_kspace_are_zero_and_invalid_settings_raise() -> None:
