@@ -73,10 +73,11 @@ def write_results(folder: Path, volumes: Sequence[Volume], config: Config, rtol:
     """Write the table, the pictures, the images of files without a target, and the page that shows them."""
     rows = [volume.row for volume in volumes]
     write_csv(folder / "volumes.csv", rows)
-    for volume in volumes:
+    names = output_names(volumes)
+    for volume, name in zip(volumes, names):
         if volume.target is None:
-            write_submission(folder / "submission" / f"{Path(volume.name).stem}.h5", volume.image)
-    pictures = [draw(volume, folder) for volume in volumes[:PICTURES]]
+            write_submission(folder / "submission" / f"{name}.h5", volume.image)
+    pictures = [draw(volume, folder / f"{name}.png") for volume, name in zip(volumes[:PICTURES], names)]
     residuals = {volume.name: np.asarray(volume.stats.residuals) for volume in volumes[:PICTURES]}
     convergence(folder / "convergence.png", residuals, rtol)
     page: list[tuple[str, list[Html | str]]] = [
@@ -88,7 +89,13 @@ def write_results(folder: Path, volumes: Sequence[Volume], config: Config, rtol:
     write_page(folder / "index.html", config.title, page)
 
 
-def draw(volume: Volume, folder: Path) -> Path:
+def output_names(volumes: Sequence[Volume]) -> list[str]:
+    """Name the outputs after the files, each with a name of its own: ``a.h5`` and ``a.npz`` may be in one folder."""
+    names = [Path(volume.name).stem for volume in volumes]
+    return [name if names.count(name) == 1 else f"{index}-{name}" for index, name in enumerate(names)]
+
+
+def draw(volume: Volume, path: Path) -> Path:
     """Draw the middle slice of a volume: target, zero-filled image, reconstruction, and their errors."""
     middle = len(volume.image) // 2
     columns = {"zero-filled": volume.zero_filled[middle], "reconstruction": volume.image[middle]}
@@ -97,6 +104,5 @@ def draw(volume: Volume, folder: Path) -> Path:
         columns = {"target": volume.target[middle]} | columns
         for name, key in (("zero-filled", "PSNR zero-filled"), ("reconstruction", "PSNR")):
             captions[name] = f"{volume.row[key]:.2f} dB (volume)"
-    path = folder / f"{Path(volume.name).stem}.png"
     comparison(path, columns, target_name="target" if volume.target is not None else "zero-filled", captions=captions)
     return path

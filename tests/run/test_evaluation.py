@@ -13,7 +13,7 @@ from commands import succeed
 
 from deqjax import model_folders
 from deqjax.config import read_config
-from deqjax.data import phantom_volume, write_phantoms, write_volume
+from deqjax.data import phantom_volume, write_npz, write_phantoms, write_volume
 from deqjax.data.formats.fastmri_header import make_header
 from deqjax.metrics import nmse, ssim, vif
 from deqjax.physics import MaskedFourier
@@ -237,6 +237,24 @@ def test_the_noise_of_the_config_is_measured_on_sampled_lines(model, config, vol
     np.testing.assert_array_equal(noisy.image, again.image)
     slices = noisy.zero_filled - clean.zero_filled
     assert not np.allclose(slices[0], slices[1])
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(model, tmp_path):
+    """Other formats or folders: each file has its own picture and its own submission."""
+    kspace = phantom_volume(4, (1, SIZE, SIZE)).kspace
+    mask = np.ones((1, SIZE), np.float32)
+    mask[:, ::5] = 0
+    write_volume(tmp_path / "files" / "a.h5", mask * kspace, mask=mask)
+    write_npz(tmp_path / "files" / "a.npz", kspace)
+    write_volume(tmp_path / "files" / "b.h5", kspace)
+    succeed("evaluate", [str(model), f"--data={tmp_path / 'files'}", f"--out={tmp_path / 'out'}"])
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "0-a.png",
+        "1-a.png",
+        "b.png",
+        "convergence.png",
+    }
+    assert [path.name for path in (tmp_path / "out" / "submission").iterdir()] == ["0-a.h5"]
 
 
 def test_batches_do_not_matter(model, volumes):
