@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
-from deqjax.registration.__main__ import main
+from deqjax.run.cli import main
 from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, register_line
 
 

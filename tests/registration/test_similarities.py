@@ -111,9 +111,7 @@ def test_gradients_agree_with_finite_differences(name, float64):
     fixed, warped = example(name, grid), example(name, grid, 0.6) + 0.1
     mask = jnp.asarray(np.random.RandomState(1).uniform(0.2, 1, grid.shape))
     value = lambda warped: EVERY[name](fixed, warped, mask, grid)
-    # Not at the extremes: the range of a histogram is treated as constant, so they have no derivative.
     direction = np.random.RandomState(2).randn(*fixed.shape)
-    direction[np.asarray((warped == warped.max()) | (warped == warped.min()))] = 0
     difference = (value(warped + h * direction) - value(warped - h * direction)) / (2 * h)
     np.testing.assert_allclose(jnp.vdot(jax.grad(value)(warped), direction), difference, rtol=1e-4, atol=1e-8)
 
