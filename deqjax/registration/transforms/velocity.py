@@ -1,5 +1,6 @@
 """Diffeomorphic maps: the flow of a stationary velocity field."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -78,8 +79,8 @@ class Velocity:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid, scale).exponential().vectors
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
-        return upsample(parameters, finer)
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
+        return upsample(parameters, finer, ratios)
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> tuple[jax.Array, Grid]:
         return smooth(parameters, self.smoothing / grid.spacing()), grid
