@@ -172,7 +172,7 @@ def centre_of_mass(image: jax.Array, grid: Grid) -> jax.Array:
 def mass(image: jax.Array) -> jax.Array:
     """Return the mass of every voxel, with the sum 1: the distance of its value from that of the background.
 
-    The background is the smallest value, so that air has no mass, whatever its number (-1000 in CT). If at least half
+    The background is the smallest value, so that air has no mass, whatever its number (-1000 in CT). If more than half
     of the voxels on the border of the image have one and the same value, that value is the background: field maps and
     other signed images are 0 outside the head. The magnitude is used for complex images. Voxels that are not finite
     have no mass. If all values are equal, so are the masses.
@@ -187,7 +187,7 @@ def mass(image: jax.Array) -> jax.Array:
     faces = [jnp.take(values, jnp.array([0, -1]), axis).ravel() for axis in range(values.ndim)]
     border = jnp.sort(jnp.concatenate(faces))
     median = border[len(border) // 2]
-    uniform = jnp.mean(border == median) >= 0.5
+    uniform = jnp.mean(border == median) > 0.5
     low = jnp.min(jnp.where(known, values, jnp.inf))
     away = jnp.where(known, jnp.abs(values - jnp.where(uniform, median, low)), 0)
     away = power_of_two_scale(away).apply(away)

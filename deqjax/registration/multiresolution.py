@@ -45,7 +45,9 @@ class Registration:
         total = jnp.sum(jnp.abs(jnp.stack(reductions, axis=-1)), axis=-1)
         levels = jnp.stack([_has_converged(values, total) for values in self.history], axis=-1)
         before, after = self.measures["overlap_before"], self.measures["overlap_after"]
-        return Status(levels[..., -1], after > FLAGGED_OVERLAP * before, after, self.measures["folded_fraction"], levels)
+        return Status(
+            levels[..., -1], after > FLAGGED_OVERLAP * before, after, self.measures["folded_fraction"], levels
+        )
 
 
 class Status(NamedTuple):

@@ -56,9 +56,9 @@ def register(
       trusted: whether the last level converged, and whether the image stayed in view.
 
     Raises:
-      ValueError: if the images have different dimensions, are constant, infinite or all NaN, or do not overlap; if a grid is
-        impossible; if the mask has another shape, a negative weight or no weight; if the levels are out of order; or
-        if the optimizer does not suit the similarity or the transform.
+      ValueError: if the images have different dimensions, are constant, infinite or all NaN, or do not overlap; if a
+        grid is impossible; if the mask has another shape, a negative weight or no weight; if the levels are out of
+        order; or if the optimizer does not suit the similarity or the transform.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 8.0))

@@ -81,8 +81,8 @@ def demons(
       The map, and the statistics of the solver for a batch of 1.
 
     Raises:
-      ValueError: if the images, the mask and the grid have different shapes, an image is complex, or the similarity has no
-        curvature.
+      ValueError: if the images, the mask and the grid have different shapes, an image is complex, or the similarity has
+        no curvature.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 7.5))

@@ -28,7 +28,5 @@ def standardised(image: jax.Array, mask: jax.Array) -> tuple[jax.Array, PowerOfT
     image = raw.apply(image)
     image = image - jnp.sum(jnp.where(inside, mask * image, 0)) / jnp.sum(mask)
     fine = power_of_two_scale(jnp.where(inside, image, 0))
-    both = PowerOfTwo(
-        raw.first.reshape(()) * fine.first.reshape(()), raw.second.reshape(()) * fine.second.reshape(())
-    )
+    both = PowerOfTwo(raw.first.reshape(()) * fine.first.reshape(()), raw.second.reshape(()) * fine.second.reshape(()))
     return fine.apply(image), both
