@@ -15,7 +15,6 @@ from deqjax.registration.pyramid import Level, shrink
 from deqjax.registration.transforms import Composite
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
 
-
 FORBIDDEN_OVERLAP, FLAGGED_OVERLAP = 0.5, 0.6
 """Fractions of the overlap at the start: below the first, optimizers refuse a step; the status flags the second."""
 

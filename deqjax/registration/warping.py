@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.interpolation import Boundary, Order, interpolate, neighbours
+from deqjax.registration.transforms import LinearMap
 from deqjax.registration.types import Map
 
 
@@ -56,7 +57,7 @@ def warp(
     warped = interpolate(moving, index, order, boundary)
     if boundary == "zero" and fill != 0:
         ones = jnp.ones(moving_grid.shape, index.dtype)
-        covered = interpolate(ones, index, 1, "zero").reshape(
+        covered = interpolate(ones, index, 0 if order == 0 else 1, "zero").reshape(
             *fixed_grid.shape, *[1] * (moving.ndim - moving_grid.ndim)
         )
         warped = jnp.where(covered < 1 - 1e-4, warped + fill * (1 - covered), warped)
@@ -102,6 +103,37 @@ def warp_labels(
     if count is not None and len(values) > count:
         raise ValueError(f"there are {len(values)} different labels, but count is {count}: leave it out")
     return _warp_values(kept, jnp.asarray(values), mapping, fixed_grid, moving_grid)
+
+
+def resample(image: jax.Array, grid: Grid, target_grid: Grid, order: Order = 1) -> jax.Array:
+    """Resample an image at the same points of the world on another grid; it is 0 beyond its own grid.
+
+    Args:
+      image: (*grid.shape).
+      grid: the grid of the image.
+      target_grid: the grid of the result.
+      order: 0, 1 or 3; see `interpolate`.
+
+    Returns:
+      (*target_grid.shape).
+
+    >>> resample(jnp.array([[1, 2, 3]]), Grid.of((1, 3)), Grid.of((1, 3), origin=(0.0, 1.0)), order=0)
+    Array([[2, 3, 0]], dtype=int32)
+    """
+    identity = LinearMap(jnp.eye(grid.ndim), jnp.zeros(grid.ndim))
+    return image if same_voxels(grid, target_grid) else warp(image, identity, target_grid, grid, order)
+
+
+def same_voxels(grid: Grid, other: Grid) -> bool:
+    """Check that two grids have the same shape, and the same voxel centres within a hundredth of a voxel.
+
+    >>> same_voxels(Grid.of((4, 4)), Grid.of((4, 4), origin=0.5))
+    False
+    """
+    if grid.shape != other.shape:
+        return False
+    corners = jnp.asarray(list(itertools.product(*((0, n - 1) for n in grid.shape))), float)
+    return bool(jnp.all(jnp.abs(grid.index(other.world(corners)) - corners) < 0.01))
 
 
 def _warp_values(labels: jax.Array, values: jax.Array, mapping: Map, fixed_grid: Grid, moving_grid: Grid) -> jax.Array:

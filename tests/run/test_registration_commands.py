@@ -62,9 +62,9 @@ def test_an_invalid_file_ends_the_command_with_one_line(files):
     ):
         (files / name).write_bytes(damaged)
     for name, message in (
-        ("junk.nii.gz", "damaged"),
+        ("junk.nii.gz", "broken"),
         ("cut.nii.gz", "damaged"),
-        ("cut.nii", "damaged"),
+        ("cut.nii", "broken"),
         ("flat.nii.gz", "2-D"),
     ):
         arguments = [str(files / "fixed.nii.gz"), str(files / name), str(files / "out")]

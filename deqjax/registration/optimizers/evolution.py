@@ -26,8 +26,8 @@ class Evolution:
 
     Each step draws ``x_k = mean + spread z_k``, ranks them by the objective, and follows the natural gradient:
     ``mean += spread sum_k u_k z_k``, ``spread *= exp(rate / 2 sum_k u_k (z_k^2 - 1))``, with utilities u_k that
-    depend on the rank alone. A candidate that moves the image out of view ranks last (see `Objective.value`). The result
-    is the best x of all steps. It is the same for the same seed.
+    depend on the rank alone. A candidate that moves the image out of view ranks last (see `Objective.value`). The
+    result is the best x of all steps. It is the same for the same seed.
 
     Attributes:
       steps: the maximum number of steps on a level.
