@@ -144,7 +144,7 @@ def _best_start(
     starts: LinearMap = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), spread, axes)
     transform = Rigid()
 
-    def refine(start: LinearMap) -> tuple[LinearMap, jax.Array]:
+    def refine(start: LinearMap) -> tuple[LinearMap, jax.Array, jax.Array]:
         images = (coarse_fixed, coarse_moving, coarse_mask, coarse_grid, coarse_moving_grid)
         objective = Objective(*images, start, transform, similarity, None, 1, 1)
         parameters, _ = GaussNewton(steps=steps).minimise(objective, transform.init(coarse_grid))

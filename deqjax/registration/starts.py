@@ -69,8 +69,10 @@ def find_start(
     if name == "search":
         if not isinstance(similarity, LeastSquares):
             raise ValueError(f"the start 'search' needs a similarity with a curvature, such as NCC, not {similarity}")
-        grids = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
-        return multi_start(fixed, moving, **grids, similarity=similarity, mask=weights), name
+        found = multi_start(
+            fixed, moving, fixed_grid=fixed_grid, moving_grid=moving_grid, similarity=similarity, mask=weights
+        )
+        return found, name
     images = fixed, moving, weights, moving_mask
     values, overlaps = zip(
         *(_compare(start, *images, fixed_grid, moving_grid, similarity) for start in (header, centres))

@@ -105,6 +105,10 @@ def warp_labels(
     return _warp_values(kept, jnp.asarray(values), mapping, fixed_grid, moving_grid)
 
 
+LabelState = tuple[jax.Array, jax.Array, jax.Array]
+"""The label with the largest weight so far, that weight, and the sum of all weights."""
+
+
 def resample(image: jax.Array, grid: Grid, target_grid: Grid, order: Order = 1) -> jax.Array:
     """Resample an image at the same points of the world on another grid; it is 0 beyond its own grid.
 
@@ -139,7 +143,7 @@ def same_voxels(grid: Grid, other: Grid) -> bool:
 def _warp_values(labels: jax.Array, values: jax.Array, mapping: Map, fixed_grid: Grid, moving_grid: Grid) -> jax.Array:
     """Return the value with the largest weight; 0 is the background, which also lies beyond the moving image."""
 
-    def consider(state: tuple[jax.Array, ...], value: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
+    def consider(state: LabelState, value: jax.Array) -> tuple[LabelState, None]:
         best, largest, total = state
         weight = jnp.where(value == 0, 0, warp((labels == value).astype(float), mapping, fixed_grid, moving_grid))
         better = weight > largest

@@ -93,6 +93,7 @@ def test_demons_register_on_two_levels(transform):
     [
         (lambda f, m: demons(f, m[:-1]), "one shape"),
         (lambda f, m: demons(f, m * 1j), "complex"),
+        (lambda f, m: demons(f, m, similarity=similarities.NGF()), "curvature"),
         (lambda f, m: register(f, m, transforms.Rigid(), optimizer=optimizers.Demons()), "Velocity or Dense"),
         (lambda f, m: register(f, m, transforms.Dense(), similarities.NGF(), optimizer=optimizers.Demons()), "LBFGS"),
         (
