@@ -33,13 +33,11 @@ def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.A
     Traceback (most recent call last):
     ValueError: fixed: every voxel is 1.0: a constant image cannot be registered
     """
-    values = np.asarray(image)
+    values = _numbers(name, image)
     grid = Grid.of(values.shape) if grid is None else grid
     check_grid(grid, name)
     if values.shape != grid.shape:
         raise ValueError(f"{name}: an image of shape {values.shape} does not match a grid of shape {grid.shape}")
-    if values.dtype.kind not in "biufc" and not jnp.issubdtype(values.dtype, jnp.floating):
-        raise ValueError(f"{name}: an image of type {values.dtype}: it needs real or complex numbers")
     if not np.all(np.isfinite(values)):
         raise ValueError(f"{name}: the image contains values that are not finite")
     if np.all(values == values.flat[0]):
@@ -64,13 +62,20 @@ def masked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Ar
     >>> masked_image("fixed", np.array([[1.0, np.nan, 3.0, 3.0]]), None)[2]
     Array([[1., 0., 1., 1.]], dtype=float32)
     """
-    values = np.asarray(image)
+    values = _numbers(name, image)
     known = ~np.isnan(values)
     if known.all() or not known.any():
         return *checked_image(name, values, grid), None
     _, nearest = distance_transform_edt(~known, return_indices=True)
     filled, grid = checked_image(name, values[tuple(nearest)], grid)
     return filled, grid, jnp.asarray(known, float)
+
+
+def _numbers(name: str, image: ArrayLike) -> np.ndarray:
+    values = np.asarray(image)
+    if values.dtype.kind not in "biufc" and not jnp.issubdtype(values.dtype, jnp.floating):
+        raise ValueError(f"{name}: an image of type {values.dtype}: it needs real or complex numbers")
+    return values
 
 
 def in_floating_point(values: np.ndarray) -> jax.Array:

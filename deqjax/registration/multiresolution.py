@@ -54,7 +54,7 @@ class Status(NamedTuple):
 
     Attributes:
       converged: whether the last level converged: the optimizer stopped before its last step, or the last three steps
-        brought less than 2 % of the reduction of the objective on all levels.
+        changed the objective by less than 2 % of its reduction on all levels.
       in_view: whether more than 60 % of the overlap at the start remains. The optimizers refuse steps that leave less
         than half of it, so a result near that bound would have left the view.
       overlap: the fraction of the mask that lies inside the moving image.
@@ -93,7 +93,7 @@ def _last(values: jax.Array) -> jax.Array:
 def _has_converged(values: jax.Array, total: jax.Array) -> jax.Array:
     stopped = jnp.isnan(values[..., -1]) & jnp.isfinite(values[..., 0])
     last, earlier = values[..., -1], values[..., max(values.shape[-1] - 4, 0)]
-    slow = jnp.isfinite(last) & (last <= values[..., 0]) & (earlier - last <= 0.02 * total)
+    slow = jnp.isfinite(last) & (last <= values[..., 0]) & (jnp.abs(earlier - last) <= 0.02 * total)
     return stopped | slow
 
 

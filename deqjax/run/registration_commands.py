@@ -172,7 +172,7 @@ def register_files(args: argparse.Namespace) -> int:
     _check_output_folder(args.output, [args.fixed, args.moving])
     (fixed, fixed_grid), (moving, moving_grid) = read_image(args.fixed), read_image(args.moving)
     check_parallel(fixed_grid, moving_grid, (str(args.fixed), str(args.moving)))
-    mask = None if args.mask is None else _placed_mask(args.mask, args.fixed, fixed_grid)
+    mask = None if args.mask is None else placed_mask(args.mask, args.fixed, fixed_grid)
     similarity = SIMILARITIES[args.similarity]
     stages: dict[str, Transform] = {
         "rigid": Rigid(),
@@ -279,8 +279,20 @@ def attention_files(args: argparse.Namespace) -> None:
         print(f"{name}.png  mean error {error:.5f}")
 
 
-def _placed_mask(path: Path, fixed_path: Path, fixed_grid: Grid) -> jax.Array:
-    """Read a mask and place it on the grid of the fixed image by its own affine."""
+def placed_mask(path: Path, fixed_path: Path, fixed_grid: Grid) -> jax.Array:
+    """Read a mask and place it on the grid of the fixed image by its own affine.
+
+    Args:
+      path: the file of the mask.
+      fixed_path: the file of the fixed image, named in the error.
+      fixed_grid: the grid of the fixed image.
+
+    Returns:
+      The weights, (*fixed_grid.shape); 0 beyond the mask, and for NaN.
+
+    Raises:
+      ValueError: if the mask has another dimension or lies in another plane, or no weight is inside the fixed image.
+    """
     mask, grid = read_image(path)
     check_parallel(fixed_grid, grid, (str(fixed_path), str(path)), same_plane=True)
     placed = resample(jnp.nan_to_num(mask.real), grid, fixed_grid)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
-from deqjax.run.cli import main
 from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, register_line
+from deqjax.run.cli import main
 
 
 def line(count):

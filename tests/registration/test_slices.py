@@ -64,7 +64,7 @@ def test_parallel_slices_share_the_coordinates_of_their_plane():
     second = slice_grid(other, (7, 9, 1), 2)
     np.testing.assert_allclose(second.world(jnp.zeros(2)), first.world(jnp.array([3.0, -2.0])), atol=1e-4)
     check_parallel(first, second, ("a", "b"))
-    with pytest.raises(ValueError, match="5.00 mm apart"):
+    with pytest.raises(ValueError, match=r"5\.00 mm apart"):
         check_parallel(first, second, ("a", "b"), same_plane=True)
 
 
@@ -78,7 +78,7 @@ def test_slices_that_are_not_parallel_are_refused(other):
 
 
 def test_a_slice_and_a_volume_are_refused():
-    with pytest.raises(ValueError, match="a is 2-D .* b is 3-D"):
+    with pytest.raises(ValueError, match=r"a is 2-D .* b is 3-D"):
         check_parallel(Grid.of((4, 4)), Grid.of((4, 4, 4)), ("a", "b"))
 
 

@@ -34,36 +34,37 @@ class Adam:
     tolerance: float = 1e-3
 
     def minimise(self, objective: Objective, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the parameters and the objective at every step; see `deqjax.registration.types.Optimizer`."""
+        """Return the best parameters, and the objective at every step; see `deqjax.registration.types.Optimizer`."""
         size = displacement_per_parameter(objective, start)
         value_of_scaled = lambda scaled: objective.value(scaled / size)
         optimizer = optax.adam(self.learning_rate)
 
         def step(state: AdamState) -> tuple[AdamState, jax.Array]:
             value, gradient = jax.value_and_grad(value_of_scaled)(state.scaled)
-            in_view = jnp.isfinite(value)
+            better, in_view = value < state.value, jnp.isfinite(value)
+            best, lowest = jnp.where(better, state.scaled, state.best), jnp.where(better, value, state.value)
             updates, inner = optimizer.update(gradient / unit, state.inner)
-            moved = jnp.where(in_view, jnp.asarray(optax.apply_updates(state.scaled, updates)), state.in_view)
+            moved = jnp.where(in_view, jnp.asarray(optax.apply_updates(state.scaled, updates)), best)
             inner = jax.tree.map(lambda new, fresh: jnp.where(in_view, new, fresh), inner, optimizer.init(moved))
-            return AdamState(moved, inner, jnp.where(in_view, state.scaled, state.in_view)), value
+            return AdamState(moved, inner, best, lowest), value
 
         scaled = start * size
         unit = gradient_unit(value_of_scaled, scaled)
-        first = AdamState(scaled, optimizer.init(scaled), scaled)
+        first = AdamState(scaled, optimizer.init(scaled), scaled, jnp.asarray(jnp.inf, scaled.dtype))
         last, values = iterate_until_converged(step, first, self.steps, self.window, self.tolerance)
-        found = jnp.where(jnp.isfinite(value_of_scaled(last.scaled)), last.scaled, last.in_view)
-        return found / size, values
+        return last.best / size, values
 
 
 class AdamState(NamedTuple):
-    """The scaled parameters, the moments of Adam, and the last scaled parameters that kept the image in view.
+    """The scaled parameters, the moments of Adam, and the best scaled parameters so far with their value.
 
-    Adam starts again from the last of these, with fresh moments, if a step moves the image out of view.
+    If a step moves the image out of view, Adam starts again from the best parameters, with fresh moments.
     """
 
     scaled: jax.Array
     inner: Any
-    in_view: jax.Array
+    best: jax.Array
+    value: jax.Array
 
 
 def gradient_unit(value: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
