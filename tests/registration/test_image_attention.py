@@ -92,7 +92,7 @@ def test_every_parameter_has_a_finite_gradient():
     grid = Grid.of((32, 32))
     objective = Unsupervised(regularizer=regularizers.Diffusion()).bind(RegistrationProblem(SMALL, grid))
     batch = PairBatch(images, images[::-1])
-    value = lambda parameters: objective({"network": parameters}, {}, batch, None, None)[0]
+    value = lambda parameters: objective({"network": parameters}, {}, batch, jax.random.key(0), None)[0]
     gradients = jax.tree.leaves(jax.jit(jax.grad(value))(start(SMALL, images[0])))
     assert len(gradients) == 9
     assert all(np.all(np.isfinite(gradient)) and np.any(gradient) for gradient in gradients)
