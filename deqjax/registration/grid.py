@@ -12,6 +12,19 @@ from deqjax.pytree import operand
 
 
 @operand
+class SlicePlace:
+    """Where a 2-D image lies in the world: the affine of the volume of one slice that it was read from.
+
+    Attributes:
+      affine: (4, 4), the affine of the volume, in mm.
+      axis: the axis of the volume that has one voxel.
+    """
+
+    affine: jax.Array
+    axis: int = field(metadata={"static": True})
+
+
+@operand
 class Grid:
     """The voxel centres of an image in world millimetres: ``world = affine @ (index, 1)``. Oblique grids are allowed.
 
@@ -19,6 +32,7 @@ class Grid:
       affine: (d + 1, d + 1), d 2 or 3; each column is the step of one voxel along an axis, in mm. For files it is the
         affine of NIfTI (RAS).
       shape: the number of voxels along each axis; it is part of the pytree structure, not a leaf.
+      place: for one slice from a file, its place in the world; see `slice_grid`. Points are then in the plane.
 
     >>> grid = Grid.of((4, 5), spacing=(1.0, 2.0))
     >>> grid.world(jnp.array([3.0, 4.0])), grid.centre()
@@ -27,6 +41,7 @@ class Grid:
 
     affine: jax.Array
     shape: tuple[int, ...] = field(metadata={"static": True})
+    place: SlicePlace | None = None
 
     @staticmethod
     def of(
@@ -81,7 +96,9 @@ class Grid:
     def strided(self, factors: Sequence[int]) -> "Grid":
         """Return the grid of ``image[::f0, ::f1, ...]``: it has the same first voxel and larger voxels."""
         scale = jnp.asarray((*factors, 1), self.affine.dtype)
-        return Grid(self.affine * scale, tuple(-(-n // f) for n, f in zip(self.shape, factors, strict=True)))
+        return Grid(
+            self.affine * scale, tuple(-(-n // f) for n, f in zip(self.shape, factors, strict=True)), self.place
+        )
 
 
 def affine_points(affine: jax.Array, points: jax.Array) -> jax.Array:

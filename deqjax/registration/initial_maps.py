@@ -18,13 +18,14 @@ from deqjax.registration.similarities import NCC
 from deqjax.registration.transforms import LinearMap, Rigid
 from deqjax.registration.transforms.linear import spread_rotations
 from deqjax.registration.types import LeastSquares
+from deqjax.scaling import power_of_two_scale
 
 
 def align_centres(fixed: jax.Array, moving: jax.Array, fixed_grid: Grid, moving_grid: Grid) -> LinearMap:
     """Return the translation that takes the centre of mass of the fixed image to that of the moving image.
 
-    The mass of a voxel is its magnitude minus the smallest magnitude of the image. The map is in mm and suits as an
-    ``init``.
+    The mass of a voxel is the distance of its value from that of the background; see `mass`. The map is in mm and suits
+    as an ``init``.
 
     Args:
       fixed: the fixed image, (*fixed_grid.shape).
@@ -84,7 +85,7 @@ def multi_start(
     """Refine many rigid maps by a few steps on one coarse level, all under `vmap`, and return the best: an ``init``.
 
     The candidates rotate about the centres of mass: by rotations that are spread evenly over all rotations, and by
-    those that align the principal axes. A candidate that moves half of the mask out of the moving image is ignored.
+    those that align the principal axes. A candidate whose overlap is below half of the largest one is ignored.
 
     Args:
       fixed: the fixed image, real, (x, y[, z]).
@@ -98,7 +99,7 @@ def multi_start(
       size: the voxel size of the coarse level, in mm; a sixteenth of the longest side of the fixed image by default.
 
     Raises:
-      ValueError: as `register`, or if there is less than one rotation or step.
+      ValueError: as `register`, or if there is less than one rotation or step, or the similarity has no curvature.
 
     >>> points = Grid.of((24, 24)).points() - 11.5
     >>> image = lambda x: jnp.exp(-(x[..., 0] ** 2) / 40 - x[..., 1] ** 2 / 8) * (2 + jnp.tanh(x[..., 0]))
@@ -118,6 +119,8 @@ def multi_start(
         size = float(np.max(np.asarray(fixed_grid.spacing()) * np.asarray(fixed.shape))) / 16
     (level,) = plan_levels(fixed_grid, moving_grid, (size,))
     similarity = NCC() if similarity is None else similarity
+    if not isinstance(similarity, LeastSquares):
+        raise ValueError(f"multi_start needs a similarity with a curvature, such as NCC(); {similarity} has none")
     return _best_start(fixed, moving, weights, fixed_grid, moving_grid, level, similarity, rotations, steps)
 
 
@@ -141,7 +144,7 @@ def _best_start(
     starts: LinearMap = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), spread, axes)
     transform = Rigid()
 
-    def refine(start: LinearMap) -> tuple[LinearMap, jax.Array]:
+    def refine(start: LinearMap) -> tuple[LinearMap, jax.Array, jax.Array]:
         images = (coarse_fixed, coarse_moving, coarse_mask, coarse_grid, coarse_moving_grid)
         objective = Objective(*images, start, transform, similarity, None, 1, 1)
         parameters, _ = GaussNewton(steps=steps).minimise(objective, transform.init(coarse_grid))
@@ -150,21 +153,46 @@ def _best_start(
         overlap = jnp.sum(covered) / jnp.sum(coarse_mask)
         refined = transform.map(parameters, coarse_grid)
         matrix = jnp.matmul(start.matrix, refined.matrix, precision="highest")
-        return LinearMap(matrix, start.apply_points(refined.offset)), jnp.where(overlap > 0.5, value, jnp.inf)
+        return LinearMap(matrix, start.apply_points(refined.offset)), value, overlap
 
-    maps, values = jax.vmap(refine)(starts)
-    return jax.tree.map(lambda leaf: leaf[jnp.argmin(values)], maps)
+    maps, values, overlaps = jax.vmap(refine)(starts)
+    best = jnp.argmin(jnp.where((overlaps > 0.5 * jnp.max(overlaps)) & jnp.isfinite(values), values, jnp.inf))
+    return jax.tree.map(lambda leaf: leaf[best], maps)
 
 
 def centre_of_mass(image: jax.Array, grid: Grid) -> jax.Array:
-    """Return ``sum m x / sum m`` with ``m = |image| - min |image|``, (d,), in mm.
+    """Return ``sum m x / sum m``, m the `mass` of a voxel, (d,), in mm.
 
     >>> centre_of_mass(jnp.array([[0.0, 1.0], [0.0, 1.0]]), Grid.of((2, 2), spacing=3.0))
     Array([1.5, 3. ], dtype=float32)
     """
-    mass = jnp.abs(image) - jnp.min(jnp.abs(image))
-    points = grid.points()
-    return jnp.einsum("..., ...d -> d", mass / jnp.sum(mass), points, precision="highest")
+    return jnp.einsum("..., ...d -> d", mass(image), grid.points(), precision="highest")
+
+
+def mass(image: jax.Array) -> jax.Array:
+    """Return the mass of every voxel, with the sum 1: the distance of its value from that of the background.
+
+    The background is the smallest value, so that air has no mass, whatever its number (-1000 in CT). If more than half
+    of the voxels on the border of the image have one and the same value, that value is the background: field maps and
+    other signed images are 0 outside the head. The magnitude is used for complex images. Voxels that are not finite
+    have no mass. If all values are equal, so are the masses.
+
+    >>> mass(jnp.array([-1000, 0, 1000, -1000], dtype=jnp.int16)).round(1)
+    Array([0. , 0.3, 0.7, 0. ], dtype=float32)
+    """
+    values = jnp.abs(image) if jnp.iscomplexobj(image) else jnp.asarray(image)
+    values = values.astype(jnp.promote_types(values.dtype, jnp.zeros(()).dtype))
+    known = jnp.isfinite(values)
+    values = power_of_two_scale(jnp.where(known, values, 0)).apply(values)
+    faces = [jnp.take(values, jnp.array([0, -1]), axis).ravel() for axis in range(values.ndim)]
+    border = jnp.sort(jnp.concatenate(faces))
+    median = border[len(border) // 2]
+    uniform = jnp.mean(border == median) > 0.5
+    low = jnp.min(jnp.where(known, values, jnp.inf))
+    away = jnp.where(known, jnp.abs(values - jnp.where(uniform, median, low)), 0)
+    away = power_of_two_scale(away).apply(away)
+    total = jnp.sum(away)
+    return jnp.where(total > 0, away / jnp.where(total > 0, total, 1), 1 / away.size)
 
 
 def second_moments(image: jax.Array, grid: Grid) -> jax.Array:
@@ -174,9 +202,8 @@ def second_moments(image: jax.Array, grid: Grid) -> jax.Array:
     Array([[0., 0.],
            [0., 1.]], dtype=float32)
     """
-    mass = jnp.abs(image) - jnp.min(jnp.abs(image))
     away = grid.points() - centre_of_mass(image, grid)
-    return jnp.einsum("..., ...a, ...b -> ab", mass / jnp.sum(mass), away, away, precision="highest")
+    return jnp.einsum("..., ...a, ...b -> ab", mass(image), away, away, precision="highest")
 
 
 def axis_alignments(fixed: jax.Array, moving: jax.Array, fixed_grid: Grid, moving_grid: Grid) -> LinearMap:

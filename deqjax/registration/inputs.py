@@ -1,9 +1,12 @@
 """Checks of the inputs of a registration, and the default settings. These functions run outside ``jit``."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from scipy.ndimage import distance_transform_edt
 
 from deqjax.registration.grid import Grid, check_grid
 from deqjax.registration.interpolation import Order
@@ -30,7 +33,7 @@ def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.A
     Traceback (most recent call last):
     ValueError: fixed: every voxel is 1.0: a constant image cannot be registered
     """
-    values = np.asarray(image)
+    values = _numbers(name, image)
     grid = Grid.of(values.shape) if grid is None else grid
     check_grid(grid, name)
     if values.shape != grid.shape:
@@ -39,12 +42,68 @@ def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.A
         raise ValueError(f"{name}: the image contains values that are not finite")
     if np.all(values == values.flat[0]):
         raise ValueError(f"{name}: every voxel is {values.flat[0]}: a constant image cannot be registered")
-    floating = jnp.asarray(image)
-    return floating.astype(jnp.result_type(floating.dtype, jnp.float32)), grid
+    return in_floating_point(values), in_default_type(grid)
+
+
+def masked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid, jax.Array | None]:
+    """Check an image whose NaN voxels do not count; they are replaced by the nearest value, so that no edge appears.
+
+    Args:
+      name: the name of the image, for the error message.
+      image: (x, y[, z]).
+      grid: the grid of the image; None for voxels of 1 mm.
+
+    Returns:
+      The image without NaN, its grid, and 1 where it had a value, else 0; None if it had one everywhere.
+
+    Raises:
+      ValueError: as `checked_image`, or if every voxel is NaN.
+
+    >>> masked_image("fixed", np.array([[1.0, np.nan, 3.0, 3.0]]), None)[2]
+    Array([[1., 0., 1., 1.]], dtype=float32)
+    """
+    values = _numbers(name, image)
+    known = ~np.isnan(values)
+    if known.all() or not known.any():
+        return *checked_image(name, values, grid), None
+    _, nearest = distance_transform_edt(~known, return_indices=True)
+    filled, grid = checked_image(name, values[tuple(nearest)], grid)
+    return filled, grid, jnp.asarray(known, float)
+
+
+def _numbers(name: str, image: ArrayLike) -> np.ndarray:
+    values = np.asarray(image)
+    if values.dtype.kind not in "biufc" and not jnp.issubdtype(values.dtype, jnp.floating):
+        raise ValueError(f"{name}: an image of type {values.dtype}: it needs real or complex numbers")
+    return values
+
+
+def in_floating_point(values: np.ndarray) -> jax.Array:
+    """Convert an image to the default floating point type of JAX, or the complex type of the same precision.
+
+    Integers of 64 bits are converted by NumPy, because JAX would cut them to 32 bits.
+
+    >>> in_floating_point(np.array([2**40]))
+    Array([1.0995116e+12], dtype=float32)
+    """
+    values = values if np.issubdtype(values.dtype, np.inexact) else values.astype(np.float64)
+    floating = jnp.asarray(values)
+    return floating.astype(jnp.promote_types(floating.dtype, jnp.zeros(()).dtype))
+
+
+def in_default_type(tree: Any) -> Any:
+    """Convert every real floating point leaf of a grid or a map to the default floating point type.
+
+    >>> in_default_type(jnp.zeros(2, jnp.float16)).dtype
+    dtype('float32')
+    """
+    default = jnp.zeros(()).dtype
+    real = lambda leaf: jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, default) if real(leaf) else leaf, tree)
 
 
 def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
-    """Check a mask and return the weights of the voxels of the fixed image: ones if there is no mask.
+    """Check a mask and return the weights of the voxels of the fixed image: ones if there is no mask, 0 for NaN.
 
     Raises:
       ValueError: if the mask has another shape, a weight below 0, or no weight above 0.
@@ -52,7 +111,7 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     >>> checked_mask(None, (1, 2))
     Array([[1., 1.]], dtype=float32)
     """
-    weights = jnp.ones(shape) if mask is None else jnp.asarray(mask, float)
+    weights = jnp.ones(shape) if mask is None else jnp.nan_to_num(jnp.asarray(mask, float), nan=0.0)
     if weights.shape != shape or bool(jnp.any(weights < 0)) or not bool(jnp.any(weights > 0)):
         raise ValueError(
             f"the mask has shape {weights.shape} and weights from {weights.min()} to {weights.max()}: it needs the "

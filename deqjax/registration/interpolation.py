@@ -20,7 +20,7 @@ def interpolate(image: jax.Array, index: jax.Array, order: Order = 1, boundary: 
 
     Order 3 interpolates exactly: the image is first converted to B-spline coefficients. Beyond the outermost voxel
     centres, ``"nearest"`` repeats the edge, ``"mirror"`` reflects at it, and ``"zero"`` decreases to 0 within one
-    voxel.
+    voxel (with order 0, the edge is repeated for half a voxel, and then follows 0).
 
     Args:
       image: (*shape, *channels), real or complex.
@@ -94,7 +94,7 @@ def interpolate_coefficients(
     """
     ndim = index.shape[-1]
     shape, channels = coefficients.shape[:ndim], coefficients.shape[ndim:]
-    index, inside = _apply_boundary(index, shape, boundary)
+    index, inside = _apply_boundary(index, shape, boundary, order)
     strides = [int(np.prod(shape[axis + 1 :])) for axis in range(ndim)]
     axes = [
         [(_reflect(neighbour, n) * stride, weight) for neighbour, weight in neighbours(index[..., axis], order)]
@@ -160,14 +160,17 @@ def cubic_bspline(t: jax.Array) -> jax.Array:
     return jnp.where(t < 1, 2 / 3 - t**2 + t**3 / 2, jnp.clip(2 - t, 0) ** 3 / 6)
 
 
-def _apply_boundary(index: jax.Array, shape: tuple[int, ...], boundary: Boundary) -> tuple[jax.Array, jax.Array | None]:
+def _apply_boundary(
+    index: jax.Array, shape: tuple[int, ...], boundary: Boundary, order: Order
+) -> tuple[jax.Array, jax.Array | None]:
     """Move indices into the image; return them and, for ``"zero"``, the factor of the interpolated values."""
     last = jnp.asarray(shape, index.dtype) - 1
     clipped = jnp.clip(index, 0, last)
     if boundary == "nearest":
         return clipped, None
     if boundary == "zero":
-        return clipped, jnp.prod(jnp.clip(1 - jnp.abs(index - clipped), 0, 1), axis=-1)
+        near = jnp.clip(1 - jnp.abs(index - clipped), 0, 1)
+        return clipped, jnp.prod(near >= 0.5 if order == 0 else near, axis=-1)  # order 0 must not mix values
     if boundary == "mirror":
         period = 2 * jnp.maximum(last, 1)
         return jnp.minimum(last, last - jnp.abs(jnp.mod(index, period) - last)), None

@@ -1,5 +1,6 @@
 """Registration from coarse to fine: the result of each level is the start of the next."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,9 @@ from deqjax.registration.objective import Objective
 from deqjax.registration.pyramid import Level, shrink
 from deqjax.registration.transforms import Composite
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
+
+FORBIDDEN_OVERLAP, FLAGGED_OVERLAP = 0.5, 0.6
+"""Fractions of the overlap at the start: below the first, optimizers refuse a step; the status flags the second."""
 
 
 @operand
@@ -33,6 +37,65 @@ class Registration:
     history: tuple[jax.Array, ...]
     measures: dict[str, jax.Array]
 
+    @property
+    def status(self) -> "Status":
+        """Whether the result can be trusted; see `Status`. A batch of pairs gives arrays with an axis of pairs."""
+        reductions = [values[..., 0] - _last(values) for values in self.history]
+        total = jnp.sum(jnp.abs(jnp.stack(reductions, axis=-1)), axis=-1)
+        levels = jnp.stack([_has_converged(values, total) for values in self.history], axis=-1)
+        before, after = self.measures["overlap_before"], self.measures["overlap_after"]
+        return Status(
+            levels[..., -1], after > FLAGGED_OVERLAP * before, after, self.measures["folded_fraction"], levels
+        )
+
+
+class Status(NamedTuple):
+    """Whether the result of a registration can be trusted.
+
+    Attributes:
+      converged: whether the last level converged: the optimizer stopped before its last step, or the last three steps
+        changed the objective by less than 2 % of its reduction on all levels.
+      in_view: whether more than 60 % of the overlap at the start remains. The optimizers refuse steps that leave less
+        than half of it, so a result near that bound would have left the view.
+      overlap: the fraction of the mask that lies inside the moving image.
+      folds: the fraction of the mask in which the map folds.
+      levels: for each level, the coarsest first, whether it converged, (levels,).
+    """
+
+    converged: jax.Array
+    in_view: jax.Array
+    overlap: jax.Array
+    folds: jax.Array
+    levels: jax.Array
+
+    @property
+    def good(self) -> bool:
+        """Whether the last level converged and the image is in view (for a batch: every pair)."""
+        return bool(jnp.all(self.converged & self.in_view))
+
+    def __str__(self) -> str:
+        if jnp.ndim(self.overlap):
+            return f"{int(jnp.sum(self.converged & self.in_view))} of {len(self.overlap)} pairs converged in view"
+        levels = "".join("+" if level else "-" for level in self.levels)
+        return (
+            f"{'converged' if self.converged else 'NOT CONVERGED'} (levels {levels}), "
+            f"{'in view' if self.in_view else 'OUT OF VIEW'} (overlap {float(self.overlap):.3f}), "
+            f"folded {100 * float(self.folds):.3f} %"
+        )
+
+
+def _last(values: jax.Array) -> jax.Array:
+    """Return the last value that is not NaN, along the last axis."""
+    count = jnp.sum(~jnp.isnan(values), axis=-1, keepdims=True)
+    return jnp.take_along_axis(values, jnp.maximum(count - 1, 0), axis=-1)[..., 0]
+
+
+def _has_converged(values: jax.Array, total: jax.Array) -> jax.Array:
+    stopped = jnp.isnan(values[..., -1]) & jnp.isfinite(values[..., 0])
+    last, earlier = values[..., -1], values[..., max(values.shape[-1] - 4, 0)]
+    slow = jnp.isfinite(last) & (last <= values[..., 0]) & (jnp.abs(earlier - last) <= 0.02 * total)
+    return stopped | slow
+
 
 @operand
 class Pair:
@@ -43,12 +106,14 @@ class Pair:
       moving: (*moving_grid.shape).
       mask: weights on the fixed grid, (*fixed_grid.shape).
       init: a map applied after that of the transform; None for the identity.
+      moving_mask: 1 where the moving image has a value, else 0, (*moving_grid.shape); None if it has one everywhere.
     """
 
     fixed: jax.Array
     moving: jax.Array
     mask: jax.Array
     init: Map | None
+    moving_mask: jax.Array | None = None
 
 
 class Settings(NamedTuple):
@@ -74,11 +139,16 @@ def register_levels(
       identities: the parameters of the identity on each level.
       settings: the settings.
     """
-    parameters = identities[0]
+    parameters, previous = identities[0], settings.plan[0]
     history: list[jax.Array] = []
     for level, identity in zip(settings.plan, identities, strict=True):
         objective = _level_objective(pair, fixed_grid, moving_grid, level, settings)
-        parameters = settings.transform.refine(parameters, identity) if history else identity
+        covered = jnp.sum(objective.warped(objective.displacement(identity))[1])
+        objective = dataclasses.replace(objective, smallest_overlap=FORBIDDEN_OVERLAP * covered)
+        if history:
+            ratios = tuple(a / b for a, b in zip(previous.fixed_factors, level.fixed_factors, strict=True))
+            parameters = settings.transform.refine(parameters, identity, ratios)
+        previous = level
         parameters, values = settings.optimizer.minimise(objective, parameters)
         history.append(values)
     mapping = settings.transform.map(parameters, objective.fixed_grid, level.scale)
@@ -102,6 +172,7 @@ def _level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Lev
         settings.regularizer,
         level.scale,
         settings.order,
+        None if pair.moving_mask is None else shrink(pair.moving_mask, moving_grid, level.moving_factors)[0],
     )
 
 

@@ -40,6 +40,9 @@ class Objective:
       regularizer: a penalty of the field of the transform, or None.
       scale: the voxel size of this level divided by that of the last level.
       order: the interpolation order of the moving image.
+      moving_mask: 1 where the moving image has a value, else 0, (*moving_grid.shape); None if it has one everywhere.
+      smallest_overlap: the smallest sum of the mask inside the moving image that `value` accepts, (); None for no
+        bound.
     """
 
     fixed: jax.Array
@@ -53,6 +56,8 @@ class Objective:
     regularizer: Regularizer | None = field(metadata=STATIC)
     scale: int = field(metadata=STATIC)
     order: Order = field(metadata=STATIC)
+    moving_mask: jax.Array | None = None
+    smallest_overlap: jax.Array | None = None
 
     def displacement(self, parameters: jax.Array) -> jax.Array:
         """Return the displacement of every fixed voxel by the transform, (*shape, d), in mm."""
@@ -64,6 +69,8 @@ class Objective:
         index = self.moving_grid.index(points if self.init is None else self.init.apply_points(points))
         last = jnp.asarray(self.moving_grid.shape) - 1
         inside = jnp.all((index > -0.5) & (index < last + 0.5), axis=-1)
+        if self.moving_mask is not None:
+            inside &= interpolate_coefficients(self.moving_mask, index, 1) > 0.99
         return interpolate_coefficients(self.moving, index, self.order), jax.lax.stop_gradient(self.mask * inside)
 
     def penalty(self, parameters: jax.Array) -> jax.Array:
@@ -72,9 +79,14 @@ class Objective:
         return jnp.zeros(()) if self.regularizer is None or penalised is None else self.regularizer(*penalised)
 
     def value(self, parameters: jax.Array) -> jax.Array:
-        """Return the objective: the similarity plus the penalty."""
+        """Return the objective: the similarity plus the penalty, infinite where the overlap is too small.
+
+        Without the bound, an optimizer could reduce the similarity by moving the image out of view.
+        """
         warped, mask = self.warped(self.displacement(parameters))
-        return self.similarity(self.fixed, warped, mask, self.fixed_grid) + self.penalty(parameters)
+        in_view = self._in_view(mask)
+        value = self.similarity(self.fixed, warped, jnp.where(in_view, mask, self.mask), self.fixed_grid)
+        return jnp.where(in_view, value + self.penalty(parameters), jnp.inf)
 
     def quadratic(self, parameters: jax.Array) -> QuadraticModel:
         """Return the Gauss-Newton model: the exact gradient, and ``B^T g c g^T B`` plus the Hessian of the penalty.
@@ -87,7 +99,9 @@ class Objective:
         assert isinstance(self.similarity, LeastSquares)
         displacement, push = jax.linearize(self.displacement, parameters)
         pull = jax.linear_transpose(push, parameters)
-        warped, slope_of, mask = jax.vjp(self.warped, displacement, has_aux=True)
+        warped, slope_of, covered = jax.vjp(self.warped, displacement, has_aux=True)
+        in_view = self._in_view(covered)
+        mask = jnp.where(in_view, covered, self.mask)
         (slope,) = slope_of(jnp.ones_like(warped))
         similarity = lambda warped: self.similarity(self.fixed, warped, mask, self.fixed_grid)
         value, force = jax.value_and_grad(similarity)(warped)
@@ -99,4 +113,8 @@ class Objective:
             along = jnp.sum(slope * push(direction), axis=-1, keepdims=True)
             return pull(curvature[..., None] * slope * along)[0] + penalty_product(direction)
 
-        return QuadraticModel(value + penalty, pull(force[..., None] * slope)[0] + penalty_gradient, product)
+        gradient = pull(force[..., None] * slope)[0] + penalty_gradient
+        return QuadraticModel(jnp.where(in_view, value + penalty, jnp.inf), gradient, product)
+
+    def _in_view(self, covered: jax.Array) -> jax.Array:
+        return jnp.asarray(True) if self.smallest_overlap is None else jnp.sum(covered) >= self.smallest_overlap

@@ -76,5 +76,5 @@ def save_picture(path: str | Path, fixed: jax.Array, warped: jax.Array, mapping:
 
 
 def _unit(image: Any) -> np.ndarray:
-    low, high = np.percentile(image, [0.5, 99.5])
-    return np.clip((np.asarray(image) - low) / max(high - low, 1e-12), 0, 1)
+    low, high = np.nanpercentile(image, [0.5, 99.5])
+    return np.clip((np.nan_to_num(np.asarray(image), nan=low) - low) / (high - low if high > low else 1), 0, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid, check_dimensions
-from deqjax.registration.inputs import checked_image, checked_mask, settings_with_defaults
+from deqjax.registration.inputs import checked_mask, in_default_type, masked_image, settings_with_defaults
 from deqjax.registration.interpolation import Order
 from deqjax.registration.multiresolution import Pair, Registration, Settings, register_levels
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
@@ -38,7 +38,7 @@ def register(
     size reuse.
 
     Args:
-      fixed: the fixed image, (x, y[, z]).
+      fixed: the fixed image, (x, y[, z]). NaN voxels of both images do not count.
       moving: the moving image, (x, y[, z]). Similarities of complex images are minimised by `LBFGS` or `Adam`.
       transform: the family of maps, for example ``transforms.FreeForm(spacing=16.0)``.
       similarity: the measure of how much the images differ; `MSE` by default.
@@ -52,12 +52,13 @@ def register(
       order: the interpolation order of the moving image, 1 or 3.
 
     Returns:
-      The map, the history of the objective, and measures of the result.
+      The map, the history of the objective, and measures of the result. Its ``status`` says whether the result can be
+      trusted: whether the last level converged, and whether the image stayed in view.
 
     Raises:
-      ValueError: if the images have different dimensions, are constant or not finite, or do not overlap; if a grid is
-        impossible; if the mask has another shape, a negative weight or no weight; if the levels are out of order; or
-        if the optimizer does not suit the similarity or the transform.
+      ValueError: if the images have different dimensions, are constant, infinite or all NaN, or do not overlap; if a
+        grid is impossible; if the mask has another shape, a negative weight or no weight; if the levels are out of
+        order; or if the optimizer does not suit the similarity or the transform.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 8.0))
@@ -66,10 +67,11 @@ def register(
     >>> found.map.apply_points(jnp.array([7.0, 7.0])).round(1)
     Array([8., 8.], dtype=float32)
     """
-    fixed, fixed_grid = checked_image("fixed", fixed, fixed_grid)
-    moving, moving_grid = checked_image("moving", moving, moving_grid)
+    fixed, fixed_grid, known = masked_image("fixed", fixed, fixed_grid)
+    moving, moving_grid, moving_mask = masked_image("moving", moving, moving_grid)
     check_dimensions(fixed_grid, moving_grid)
-    pair = Pair(fixed, moving, checked_mask(mask, fixed.shape), init)
+    weights = _known_weights("fixed", checked_mask(mask, fixed.shape), known)
+    pair = Pair(fixed, moving, weights, in_default_type(init), moving_mask)
     settings, identities = settings_with_defaults(
         pair, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )
@@ -141,17 +143,21 @@ def register_pairs(
     fixed, moving = np.asarray(fixed), np.asarray(moving)
     if mask is not None and np.shape(mask)[:1] != (count,):
         raise ValueError(f"a mask of shape {np.shape(mask)} for {count} pairs: it needs the same leading axis of pairs")
-    images, weights = [], []
+    images, weights, moving_masks = [], [], []
     for k in range(count):
-        fixed_image, fixed_grid = checked_image(f"fixed image {k}", fixed[k], fixed_grid)
-        moving_image, moving_grid = checked_image(f"moving image {k}", moving[k], moving_grid)
+        fixed_image, fixed_grid, known = masked_image(f"fixed image {k}", fixed[k], fixed_grid)
+        moving_image, moving_grid, moving_mask = masked_image(f"moving image {k}", moving[k], moving_grid)
         images.append((fixed_image, moving_image))
-        weights.append(checked_mask(None if mask is None else np.asarray(mask)[k], fixed_image.shape))
+        weight = checked_mask(None if mask is None else np.asarray(mask)[k], fixed_image.shape)
+        weights.append(_known_weights(f"fixed image {k}", weight, known))
+        moving_masks.append(moving_mask)
     assert fixed_grid is not None
     assert moving_grid is not None
     check_dimensions(fixed_grid, moving_grid)
     fixed_images, moving_images = (jnp.stack(side) for side in zip(*images))
-    pairs = Pair(fixed_images, moving_images, jnp.stack(weights), init)
+    filled = [jnp.ones(moving_grid.shape) if known is None else known for known in moving_masks]
+    moving_masks_or_none = None if all(known is None for known in moving_masks) else jnp.stack(filled)
+    pairs = Pair(fixed_images, moving_images, jnp.stack(weights), in_default_type(init), moving_masks_or_none)
     settings, identities = settings_with_defaults(
         pairs, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )
@@ -160,6 +166,14 @@ def register_pairs(
     if len(apart):
         raise ValueError(f"the images of pairs {apart.tolist()} do not overlap: give an init such as align_centres")
     return found
+
+
+def _known_weights(name: str, weights: jax.Array, known: jax.Array | None) -> jax.Array:
+    """Set the weights of the voxels without a value to 0."""
+    weights = weights if known is None else weights * known
+    if not bool(jnp.any(weights > 0)):
+        raise ValueError(f"{name}: every voxel of the mask is NaN: there is nothing to register")
+    return weights
 
 
 _register_pair = jax.jit(register_levels, static_argnames="settings")

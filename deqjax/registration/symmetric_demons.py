@@ -81,7 +81,8 @@ def demons(
       The map, and the statistics of the solver for a batch of 1.
 
     Raises:
-      ValueError: if the images, the mask and the grid have different shapes, or an image is complex.
+      ValueError: if the images, the mask and the grid have different shapes, an image is complex, or the similarity has
+        no curvature.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 7.5))
@@ -100,6 +101,8 @@ def demons(
     if jnp.iscomplexobj(fixed) or jnp.iscomplexobj(moving):
         raise ValueError("the fixed or the moving image is complex: demons need real images, use jnp.abs")
     similarity = MSE() if similarity is None else similarity
+    if not isinstance(similarity, LeastSquares):
+        raise ValueError(f"demons need a similarity with a curvature, such as MSE(); {similarity} has none")
     solver = Broyden(max_steps=100) if solver is None else solver
     first = jnp.zeros((*grid.shape, grid.ndim)) if start is None else start
     images = fixed.astype(first.dtype), moving.astype(first.dtype), weights, grid, first
@@ -178,7 +181,8 @@ def force(objective: Objective, displacement: jax.Array, weight: jax.Array) -> j
     slope = central_differences(warped[..., None], grid)[..., 0, :]
     energy = curvature * jnp.sum(slope**2, axis=-1)
     floor = weight * jnp.sum(mask * energy) / jnp.sum(mask)
-    return -(derivative / (energy + floor + 1e-30))[..., None] * slope
+    total = energy + floor
+    return -(derivative / jnp.where(total > 0, total, 1))[..., None] * slope
 
 
 def exchange_images(objective: Objective) -> Objective:

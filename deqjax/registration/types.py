@@ -3,6 +3,7 @@
 Maps are operands (they hold arrays); all others are settings (frozen dataclasses without arrays).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
@@ -52,12 +53,16 @@ class Transform(Protocol):
         """Return ``map(parameters, grid, scale).displacement(grid)``, by a faster computation where there is one."""
         ...
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
-        """Convert parameters of one level to those of the next, which is twice as fine and has the shape of ``finer``.
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
+        """Convert parameters of one level to those of the next, which have the shape of ``finer``.
+
+        ``scale`` halves from one level to the next, whatever the ratios of the voxel sizes are.
 
         Args:
           parameters: the parameters of the coarse level.
           finer: the parameters of the identity on the next level.
+          ratios: the voxel size of the coarse level divided by that of the next level, for each axis. Both grids have
+            the same first voxel.
 
         Returns:
           Parameters of the same map, in the shape of ``finer``.

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.parser.error(f"unrecognized arguments: {shlex.join(unknown or overrides)}")
     args.overrides, args.command_line = overrides, shlex.join(["deqjax", *arguments])
     try:
-        args.run(args)
+        code = args.run(args)  # a command returns None, or an exit code
     except KeyboardInterrupt:
         print(f"interrupted; to go on, run again: {args.command_line}", file=sys.stderr)
         return INTERRUPTED
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, NonFiniteError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
-    return DONE
+    return DONE if code is None else code
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

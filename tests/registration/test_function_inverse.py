@@ -10,6 +10,7 @@ from deqjax.registration.__main__ import main
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
 from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, register_line
+from deqjax.run.cli import main
 
 
 def line(count):

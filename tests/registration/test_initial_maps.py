@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from geometry import oblique_grid
 
-from deqjax.registration import Grid, align_axes, multi_start, transforms
-from deqjax.registration.initial_maps import axis_alignments
+from deqjax.registration import Grid, align_axes, align_centres, multi_start, similarities, transforms
+from deqjax.registration.initial_maps import axis_alignments, centre_of_mass
 from deqjax.registration.transforms.linear import rotation_matrix, spread_rotations
 
 
@@ -86,9 +86,49 @@ def test_every_rotation_is_close_to_a_spread_rotation(count, ndim, mean, largest
     assert nearest.max() < largest
 
 
+def body(points, centre):
+    """Make an image that is 1 in an ellipsoid and 1.8 in a ball inside it."""
+    outer = jnp.sum(((points - centre) / jnp.array([12.0, 8.0])) ** 2, -1) < 1
+    return outer + 0.8 * (jnp.sum(((points - centre - jnp.array([4.0, 0.0])) / 3) ** 2, -1) < 1)
+
+
+CONTRASTS = {
+    "magnitude": lambda b: b,
+    "CT with air at -1000": lambda b: jnp.where(b > 0, 300 * b - 260, -1000),
+    "CT padded with -3024": lambda b: 1040 * b - 3024,
+    "all negative": lambda b: 1000 * b - 33792,
+    "z-score": lambda b: (b - b.mean()) / b.std(),
+    "int8": lambda b: jnp.asarray(100 * b - 100, jnp.int8),
+    "uint8": lambda b: jnp.asarray(100 * b, jnp.uint8),
+    "int16": lambda b: np.asarray(30000 * b - 32768, np.int16),
+    "boolean": lambda b: b > 0,
+    "1e-9": lambda b: 1e-9 * b,
+    "1e30": lambda b: 1e30 * b,
+    "NaN outside": lambda b: jnp.where(b > 0, b, jnp.nan),
+    "complex": lambda b: b * jnp.exp(1j * b),
+    "signed with a background of 0": lambda b: jnp.where(b > 1, -1.0, b),
+}
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_the_centres_do_not_depend_on_how_the_values_are_stored(contrast):
+    grid = Grid.of((41, 38), spacing=1.5)
+    fixed, moving = (CONTRASTS[contrast](body(grid.points(), jnp.array(at))) for at in ((25.0, 30.0), (34.0, 24.0)))
+    np.testing.assert_allclose(align_centres(fixed, moving, grid, grid).offset, [9, -6], atol=0.3)
+
+
+def test_a_constant_image_has_its_centre_in_the_middle():
+    np.testing.assert_allclose(centre_of_mass(jnp.full((3, 5), -7.0), Grid.of((3, 5))), [1, 2], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"rotations": 0}, "at least 1"), ({"steps": 0}, "at least 1"), ({"moving": np.ones((9, 9))}, "constant")],
+    [
+        ({"similarity": similarities.NGF()}, "curvature"),
+        ({"rotations": 0}, "at least 1"),
+        ({"steps": 0}, "at least 1"),
+        ({"moving": np.ones((9, 9))}, "constant"),
+    ],
 )
 def test_invalid_input_raises(arguments, message):
     image = np.random.RandomState(0).rand(9, 9)

@@ -7,6 +7,7 @@ import pytest
 from geometry import inner_points, oblique_grid, random_map
 
 from deqjax.implicit import fixed_point
+from deqjax.registration import Grid
 from deqjax.registration.transforms import Dense, DisplacementMap, FreeForm, invert_points
 from deqjax.solvers import Anderson, Picard
 
@@ -33,6 +34,18 @@ def test_the_result_is_finite_for_a_folded_map():
     assert float(folded.jacobian_determinant(grid.points()).min()) < 0
     v, _ = invert_points(folded, grid.points())
     assert np.all(np.isfinite(v))
+
+
+@pytest.mark.parametrize("size", [2.0, 4.0, 8.0, -8.0])
+def test_an_inverse_is_either_right_or_nan(size):
+    grid = Grid.of((24, 21))
+    points = grid.points()
+    mapping = DisplacementMap(size * jnp.sin(points / 2), grid)
+    back, stats = mapping.inverse().solve(points)
+    error = np.linalg.norm(mapping.apply_points(points + back) - points, axis=-1)
+    assert not np.any(error > 0.3)  # comparisons with NaN are false
+    assert np.isnan(error).any() == (abs(size) > 3)
+    assert stats.converged.shape == (1,)
 
 
 def test_the_implicit_gradient_agrees_with_finite_differences(float64):

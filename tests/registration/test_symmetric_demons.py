@@ -1,5 +1,7 @@
 """The symmetric demons as a fixed point, and its gradients."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from deqjax.registration import Grid, demons, measures, optimizers, register, re
 from deqjax.solvers import Anderson, Broyden, Picard
 
 SHAPE = (13, 10)
+WITHOUT_CURVATURE: Any = similarities.NGF()
 
 
 def spots(points, seed=3):
@@ -93,6 +96,7 @@ def test_demons_register_on_two_levels(transform):
     [
         (lambda f, m: demons(f, m[:-1]), "one shape"),
         (lambda f, m: demons(f, m * 1j), "complex"),
+        (lambda f, m: demons(f, m, similarity=WITHOUT_CURVATURE), "curvature"),
         (lambda f, m: register(f, m, transforms.Rigid(), optimizer=optimizers.Demons()), "Velocity or Dense"),
         (lambda f, m: register(f, m, transforms.Dense(), similarities.NGF(), optimizer=optimizers.Demons()), "LBFGS"),
         (

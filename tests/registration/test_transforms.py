@@ -67,10 +67,10 @@ def test_refined_parameters_are_the_same_map_on_the_next_level(name, ndim):
     setting, grid = SETTINGS[name], oblique_grid(ndim, 0, ODD_SHAPES[ndim])
     coarse_grid = grid.strided((2,) * ndim)
     coarse, fine = setting.init(coarse_grid, 2), setting.init(grid)
-    np.testing.assert_array_equal(setting.refine(coarse, fine), fine)
+    np.testing.assert_array_equal(setting.refine(coarse, fine, (2.0,) * ndim), fine)
     scale = 0.03 if coarse.ndim == 1 else 1.0 if name == "FreeForm" else 3.0
     coarse = scale * jnp.asarray(np.random.RandomState(0).randn(*coarse.shape), coarse.dtype)
-    refined = setting.refine(coarse, fine)
+    refined = setting.refine(coarse, fine, (2.0,) * ndim)
     assert refined.shape == fine.shape
     points = inner_points(grid, 1)
     expected = setting.map(coarse, coarse_grid, 2).apply_points(points)
@@ -208,7 +208,7 @@ def test_the_rotation_matrix_rotates_about_x_then_y_then_z():
 def test_halving_the_spacing_of_the_lattice_does_not_change_the_map(ndim):
     grid, setting = oblique_grid(ndim, 0), transforms.FreeForm(spacing=6.0)
     coarse = jnp.asarray(np.random.RandomState(0).randn(*setting.init(grid, 2).shape))
-    fine = setting.refine(coarse, setting.init(grid, 1))
+    fine = setting.refine(coarse, setting.init(grid, 1), (1.0,) * ndim)
     points = inner_points(grid, 1)
     expected = setting.map(coarse, grid, 2).apply_points(points)
     np.testing.assert_allclose(setting.map(fine, grid, 1).apply_points(points), expected, atol=1e-4)

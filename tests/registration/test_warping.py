@@ -1,11 +1,12 @@
 """Warped points, images and labels agree: the map takes fixed points to moving points, in mm."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from geometry import NAMES, oblique_grid, random_map
 
-from deqjax.registration import splat, transforms, warp, warp_labels
+from deqjax.registration import Grid, splat, transforms, warp, warp_labels
 
 
 def blob(grid, centre, width=2.5):
@@ -59,6 +60,65 @@ def test_labels_are_warped_like_images(ndim):
     ):
         assert warped.dtype == jnp.int32
         assert float(jnp.mean(warped == expected)) > 0.97
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0, 17, 53, 1012, 2035),
+        (0, 1, 2, 3, 4),
+        (-5, 0, 7, 8, 9),
+        (3, 4, 5, 6, 7),
+        (0, 0, 0, 0, 1),
+        (0, 251, 252, 253, 254),
+        (0, 100000, 100001, 2000000000, -2000000000),
+        (0, 1, 1000, 1, 1000),
+        (9, 9, 9, 9, 9),
+        (0, 2, 4, 6, 8),
+    ],
+)
+def test_labels_keep_their_numbers(values):
+    grid = Grid.of((9, 8))
+    labels = np.asarray(values, np.int32)[np.arange(72).reshape(9, 8) // 4 % 5]
+    identity = transforms.LinearMap(jnp.eye(2), jnp.zeros(2))
+    np.testing.assert_array_equal(warp_labels(labels, identity, grid, grid), labels)
+    count = len(set(values))
+    inside = jax.jit(lambda labels: warp_labels(labels, identity, grid, grid, count=count))(labels)
+    np.testing.assert_array_equal(inside, labels)
+    shifted = transforms.LinearMap(jnp.eye(2), jnp.array([0.0, 3.4]))
+    assert set(np.unique(warp_labels(labels, shifted, grid, grid))) <= {0, *values}
+
+
+@pytest.mark.parametrize(
+    ("labels", "arguments", "message"),
+    [
+        (np.arange(12).reshape(3, 4), {"count": 5}, "12 different labels"),
+        (np.arange(12.0).reshape(3, 4), {}, "integers"),
+        (np.arange(12).reshape(3, 4) + 2**40, {}, "do not fit"),
+    ],
+)
+def test_labels_that_would_change_are_refused(labels, arguments, message):
+    grid = Grid.of((3, 4))
+    with pytest.raises(ValueError, match=message):
+        warp_labels(labels, transforms.LinearMap(jnp.eye(2), jnp.zeros(2)), grid, grid, **arguments)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("fill", [-1000.0, 0.0, 7.5, np.nan])
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_the_fill_value_lies_beyond_the_moving_image(order, fill, channels):
+    grid = Grid.of((6, 7))
+    image = jnp.full((6, 7, *channels), -1000.0)
+    warped = warp(image, transforms.LinearMap(jnp.eye(2), jnp.array([4.0, 0.0])), grid, grid, order, fill=fill)
+    np.testing.assert_allclose(warped[:2], -1000, rtol=1e-5)
+    np.testing.assert_array_equal(warped[3:], jnp.full((3, 7, *channels), fill))
+
+
+def test_order_0_does_not_mix_values_at_the_edge():
+    grid, labels = Grid.of((6, 7)), jnp.full((6, 7), 17.0)
+    for shift in (0.2, 0.4, 0.6, 3.3, -0.4):
+        warped = warp(labels, transforms.LinearMap(jnp.eye(2), jnp.array([shift, shift])), grid, grid, order=0)
+        assert set(np.unique(warped)) <= {0, 17}
 
 
 def test_the_real_and_imaginary_parts_are_warped_alike():

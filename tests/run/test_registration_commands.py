@@ -1,14 +1,29 @@
 """The commands of registration on NIfTI files."""
 
+from functools import partial
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from commands import refusal, succeed
 
-from deqjax.registration import Grid, read_displacement, read_image, transforms, write_displacement, write_image
+from deqjax.registration import (
+    Grid,
+    read_displacement,
+    read_image,
+    register,
+    transforms,
+    write_displacement,
+    write_image,
+)
+from deqjax.registration.optimizers import Adam
 from deqjax.registration.pictures import checkerboard, fusion
+from deqjax.run import registration_commands
+from deqjax.run.cli import main
+from deqjax.run.registration_commands import placed_mask
 
-pytest.importorskip("nibabel")
+nibabel = pytest.importorskip("nibabel")
 
 
 @pytest.fixture
@@ -62,15 +77,166 @@ def test_an_invalid_file_ends_the_command_with_one_line(files):
     ):
         (files / name).write_bytes(damaged)
     for name, message in (
-        ("junk.nii.gz", "damaged"),
+        ("junk.nii.gz", "broken"),
         ("cut.nii.gz", "damaged"),
-        ("cut.nii", "damaged"),
+        ("cut.nii", "broken"),
         ("flat.nii.gz", "2-D"),
     ):
         arguments = [str(files / "fixed.nii.gz"), str(files / name), str(files / "out")]
         assert message in refusal("register", arguments)
     assert not (files / "out").exists()
     assert not list(files.glob(".*"))
+
+
+def save(path, image, affine, unit="mm"):
+    file = nibabel.Nifti1Image(image, affine)
+    file.header.set_xyzt_units(unit)
+    nibabel.save(file, path)
+    return str(path)
+
+
+AFFINE = np.array([[2.0, 0, 0, -7], [0, 1.5, 0, 4], [0, 0, 3, 11], [0, 0, 0, 1]])
+
+
+def stored_otherwise(volume, affine, change):
+    """Store the same voxels at the same points of the world in another order, on another grid, or in another unit."""
+    affine = affine.copy()
+    if change == "flipped":
+        affine[:3, 3] += affine[:3, 0] * (volume.shape[0] - 1)
+        affine[:3, 0] *= -1
+        return volume[::-1].copy(), affine, "mm"
+    if change == "permuted":
+        return volume.transpose(2, 0, 1).copy(), affine[:, [2, 0, 1, 3]], "mm"
+    if change == "padded":
+        affine[:3, 3] -= affine[:3, :3] @ [3, 2, 1]
+        return np.pad(volume, [(3, 4), (2, 1), (1, 1)]), affine, "mm"
+    affine[:3] *= {"micron": 1000, "meter": 0.001}[change]
+    return volume, affine, change
+
+
+CHANGES = ("flipped", "permuted", "padded", "micron", "meter")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_overlap_places_labels_by_their_affines(change, tmp_path, capsys):
+    labels = np.random.RandomState(0).choice(np.array([0, 17, 2035], np.int32), (7, 6, 5))
+    fixed = save(tmp_path / "fixed.nii", labels, AFFINE)
+    other = save(tmp_path / "other.nii", *stored_otherwise(labels, AFFINE, change))
+    succeed("overlap", [fixed, other])
+    printed = capsys.readouterr().out
+    assert "label 17  dice 1.0000" in printed
+    assert "label 2035  dice 1.0000" in printed
+    assert "label 0 " not in printed
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_mask_is_placed_by_its_affine(change, tmp_path):
+    mask = (np.random.RandomState(0).rand(7, 6, 5) > 0.5).astype(np.uint8)
+    placed = placed_mask(
+        Path(save(tmp_path / "mask.nii", *stored_otherwise(mask, AFFINE, change))),
+        Path("fixed.nii"),
+        Grid(jnp.asarray(AFFINE), mask.shape),
+    )
+    np.testing.assert_allclose(placed, mask, atol=1e-3)
+
+
+def test_files_that_do_not_meet_in_the_world_are_refused(tmp_path):
+    labels, far = np.ones((7, 6, 5), np.int16), AFFINE + 0
+    far[:3, 3] += 1000
+    one, other = save(tmp_path / "one.nii", labels, AFFINE), save(tmp_path / "other.nii", labels, far)
+    assert "do not overlap in the world" in refusal("overlap", [one, other])
+    image = save(tmp_path / "image.nii", np.random.RandomState(0).rand(7, 6, 5).astype(np.float32), AFFINE)
+    assert "check the affines" in refusal("register", [image, image, str(tmp_path / "out"), "--mask", other])
+    flat = save(tmp_path / "flat.nii", np.random.RandomState(0).rand(7, 6, 1).astype(np.float32), AFFINE)
+    assert "must have the same dimension" in refusal("register", [image, flat, str(tmp_path / "out")])
+    halves = save(tmp_path / "halves.nii", labels + np.float32(0.5), AFFINE)
+    assert "not a label image" in refusal("overlap", [one, halves])
+    colours = np.zeros((7, 6, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    assert "one number per voxel" in refusal("overlap", [one, save(tmp_path / "rgb.nii", colours, AFFINE)])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def shift(tmp_path):
+    """Write a displacement by two voxels along the first axis, on a grid of 7 x 6 x 5 voxels."""
+    grid = Grid(jnp.asarray(AFFINE), (7, 6, 5))
+    write_displacement(tmp_path / "d.nii", transforms.LinearMap(jnp.eye(3), jnp.array([4.0, 0, 0])), grid)
+    return str(tmp_path / "d.nii")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
+def test_labels_of_any_number_are_warped(dtype, shift, tmp_path):
+    numbers = [0, 17, 53, 255] if dtype == np.uint8 else [0, 17, 2035, 30000]
+    labels = np.random.RandomState(0).choice(np.array(numbers, dtype), (7, 6, 5))
+    succeed("warp", [save(tmp_path / "l.nii", labels, AFFINE), shift, str(tmp_path / "w.nii"), "--labels"])
+    warped = nibabel.load(tmp_path / "w.nii")
+    assert warped.get_data_dtype().kind in "iu"
+    np.testing.assert_array_equal(warped.get_fdata()[:5], labels[2:])
+    np.testing.assert_array_equal(warped.get_fdata()[5:], 0)
+
+
+def test_labels_of_32_bits_and_negative_labels_are_warped(shift, tmp_path):
+    labels = np.random.RandomState(0).choice(np.array([-5, 0, 2**31 - 1, 2**31 - 2], np.int32), (7, 6, 5))
+    succeed("warp", [save(tmp_path / "l.nii", labels, AFFINE), shift, str(tmp_path / "w.nii"), "--labels"])
+    np.testing.assert_array_equal(np.asarray(nibabel.load(tmp_path / "w.nii").dataobj)[:5], labels[2:])
+
+
+@pytest.mark.parametrize("order", ["0", "1", "3"])
+def test_a_series_is_warped_and_the_fill_value_lies_outside(order, shift, tmp_path):
+    series = np.random.RandomState(0).rand(7, 6, 5, 3).astype(np.float32)
+    moving = save(tmp_path / "s.nii", series, AFFINE)
+    succeed("warp", [moving, shift, str(tmp_path / "w.nii"), "--order", order, "--fill", "-1000"])
+    warped = nibabel.load(tmp_path / "w.nii").get_fdata()
+    np.testing.assert_allclose(warped[:5], series[2:], atol=1e-4)
+    np.testing.assert_allclose(warped[5:], -1000)
+
+
+def test_the_output_is_checked_before_the_work(shift, files):
+    moving, fixed = str(files / "moving.nii.gz"), str(files / "fixed.nii.gz")
+    (files / "folder.nii").mkdir()
+    before = (files / "moving.nii.gz").read_bytes()
+    for output, message in (
+        (files / "result.png", "ends in .nii"),
+        (files / "folder.nii", "is a folder"),
+        (files / "moving.nii.gz", "also an input"),
+        (files / "moving.nii.gz" / "deep" / "w.nii", "is a file"),
+    ):
+        assert message in refusal("warp", [moving, shift, str(output)])
+    assert "is a file" in refusal("register", ["absent.nii", "absent.nii", moving])
+    inside = save(files / "warped.nii.gz", np.asarray(read_image(fixed)[0]), np.eye(4))
+    assert "would be replaced" in refusal("register", [fixed, inside, str(files)])
+    assert (files / "moving.nii.gz").read_bytes() == before
+
+
+def test_a_registration_that_did_not_converge_has_the_exit_code_1_and_writes_its_files(files, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(registration_commands, "register", partial(register, optimizer=Adam(2, learning_rate=0.01)))
+    names = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
+    assert main(["register", *names, "--levels", "4", "--start", "header", "--stages", "rigid"]) == 1
+    printed = capsys.readouterr()
+    assert "start header" in printed.out
+    assert printed.err.startswith("warning: rigid: NOT CONVERGED")
+    assert {path.name for path in (files / "out").iterdir()} == {
+        "displacement.nii.gz",
+        "warped.nii.gz",
+        "registration.png",
+    }
+
+
+def test_a_coronal_slice_is_registered_in_its_plane(tmp_path):
+    pytest.importorskip("matplotlib")
+    points = np.stack(np.meshgrid(np.arange(30.0), np.arange(28.0), indexing="ij"), -1)
+    bump = lambda centre: np.exp(-(((points - centre) / [5, 7]) ** 2).sum(-1)).astype(np.float32)
+    affine = np.array([[1.0, 0, 0, 5], [0, 0, 4, 60], [0, 1.0, 0, 7], [0, 0, 0, 1]])
+    fixed = save(tmp_path / "fixed.nii", bump([14, 13])[..., None], affine)
+    moving = save(tmp_path / "moving.nii", bump([16, 12])[..., None], affine)
+    succeed("register", [fixed, moving, str(tmp_path / "out"), "--stages", "rigid", "--levels", "1"])
+    warped = nibabel.load(tmp_path / "out" / "warped.nii.gz")
+    np.testing.assert_allclose(warped.affine, affine, atol=1e-4)
+    np.testing.assert_allclose(warped.get_fdata()[..., 0], bump([14, 13]), atol=0.05)
+    arguments = [moving, str(tmp_path / "out" / "displacement.nii.gz"), str(tmp_path / "again.nii")]
+    succeed("warp", arguments)
+    np.testing.assert_allclose(nibabel.load(tmp_path / "again.nii").get_fdata(), warped.get_fdata(), atol=1e-3)
 
 
 def test_pictures_combine_both_images():

@@ -68,13 +68,15 @@ class GaussNewton:
     def _solve_directly(self, model: QuadraticModel, damping: jax.Array) -> jax.Array:
         hessian = jax.lax.map(model.product, jnp.eye(model.gradient.size, dtype=model.gradient.dtype))
         diagonal = jnp.diag(hessian)
-        scale = 1 / jnp.sqrt(diagonal + 1e-6 * jnp.max(diagonal) + 1e-30)
+        largest = jnp.max(diagonal)
+        scale = 1 / jnp.sqrt(jnp.where(largest > 0, diagonal + 1e-6 * largest, 1))
         system = hessian * scale[:, None] * scale + damping * jnp.eye(len(scale))
         return scale * jnp.linalg.solve(system, scale * model.gradient)
 
     def _solve_iteratively(self, model: QuadraticModel, damping: jax.Array) -> jax.Array:
         signs = jnp.where(jax.random.bernoulli(jax.random.key(0), shape=model.gradient.shape), 1.0, -1.0)
-        diagonal = jnp.abs(jnp.vdot(signs, model.product(signs))) / signs.size + 1e-30
+        diagonal = jnp.abs(jnp.vdot(signs, model.product(signs))) / signs.size
+        diagonal = jnp.where(diagonal > 0, diagonal, 1)
         damped = lambda p: model.product(p) / diagonal + damping * p
         step, _ = jax.scipy.sparse.linalg.cg(damped, model.gradient / diagonal, tol=1e-2, maxiter=self.products)
         return step

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from deqjax.registration.objective import Objective
+from deqjax.scaling import power_of_two_scale
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,52 @@ class Adam:
     tolerance: float = 1e-3
 
     def minimise(self, objective: Objective, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the parameters and the objective at every step; see `deqjax.registration.types.Optimizer`."""
+        """Return the best parameters, and the objective at every step; see `deqjax.registration.types.Optimizer`."""
         size = displacement_per_parameter(objective, start)
         value_of_scaled = lambda scaled: objective.value(scaled / size)
         optimizer = optax.adam(self.learning_rate)
 
-        def step(state: tuple[jax.Array, Any]) -> tuple[tuple[jax.Array, Any], jax.Array]:
-            scaled, inner = state
-            value, gradient = jax.value_and_grad(value_of_scaled)(scaled)
-            updates, inner = optimizer.update(gradient, inner)
-            return (optax.apply_updates(scaled, updates), inner), value
+        def step(state: AdamState) -> tuple[AdamState, jax.Array]:
+            value, gradient = jax.value_and_grad(value_of_scaled)(state.scaled)
+            better, in_view = value < state.value, jnp.isfinite(value)
+            best, lowest = jnp.where(better, state.scaled, state.best), jnp.where(better, value, state.value)
+            updates, inner = optimizer.update(gradient / unit, state.inner)
+            moved = jnp.where(in_view, jnp.asarray(optax.apply_updates(state.scaled, updates)), best)
+            inner = jax.tree.map(lambda new, fresh: jnp.where(in_view, new, fresh), inner, optimizer.init(moved))
+            return AdamState(moved, inner, best, lowest), value
 
-        first = start * size, optimizer.init(start * size)
-        (scaled, _), values = iterate_until_converged(step, first, self.steps, self.window, self.tolerance)
-        return jnp.asarray(scaled) / size, values
+        scaled = start * size
+        unit = gradient_unit(value_of_scaled, scaled)
+        first = AdamState(scaled, optimizer.init(scaled), scaled, jnp.asarray(jnp.inf, scaled.dtype))
+        last, values = iterate_until_converged(step, first, self.steps, self.window, self.tolerance)
+        return last.best / size, values
+
+
+class AdamState(NamedTuple):
+    """The scaled parameters, the moments of Adam, and the best scaled parameters so far with their value.
+
+    If a step moves the image out of view, Adam starts again from the best parameters, with fresh moments.
+    """
+
+    scaled: jax.Array
+    inner: Any
+    best: jax.Array
+    value: jax.Array
+
+
+def gradient_unit(value: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
+    """Return the norm of the gradient at the start, by which an objective is divided so that its unit has no influence.
+
+    The thresholds of Adam and L-BFGS are absolute: images in units of 1e-9 would not move. The norm is 1 where the
+    gradient is 0 or not finite.
+
+    >>> gradient_unit(lambda x: jnp.sum(x**2), jnp.array([3.0, 4.0]))
+    Array(10., dtype=float32)
+    """
+    gradient = jax.grad(value)(start)
+    scale = power_of_two_scale(gradient)
+    norm = scale.undo(jnp.linalg.norm(scale.apply(gradient).ravel())).reshape(())
+    return jnp.where((norm > 0) & jnp.isfinite(norm), norm, 1)
 
 
 def iterate_until_converged(

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import optax
 
 from deqjax.registration.objective import Objective
-from deqjax.registration.optimizers.gradient import displacement_per_parameter, iterate_until_converged
+from deqjax.registration.optimizers.gradient import (
+    displacement_per_parameter,
+    gradient_unit,
+    iterate_until_converged,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class LBFGS:
     def minimise(self, objective: Objective, start: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the parameters and the objective at every step; see `deqjax.registration.types.Optimizer`."""
         size = displacement_per_parameter(objective, start)
-        value_of_scaled = lambda scaled: objective.value(scaled / size)
+        unit = gradient_unit(lambda scaled: objective.value(scaled / size), start * size)
+        value_of_scaled = lambda scaled: objective.value(scaled / size) / unit
         optimizer = optax.lbfgs(memory_size=self.history, linesearch=optax.scale_by_zoom_linesearch(8))
         value_and_grad = optax.value_and_grad_from_state(value_of_scaled)
 
@@ -46,7 +51,7 @@ class LBFGS:
             updates, inner = optimizer.update(
                 gradient, inner, scaled, value=value, grad=gradient, value_fn=value_of_scaled
             )
-            return (optax.apply_updates(scaled, updates), inner), value
+            return (optax.apply_updates(scaled, updates), inner), value * unit
 
         first = start * size, optimizer.init(start * size)
         (scaled, _), values = iterate_until_converged(step, first, self.steps, self.window, self.tolerance)

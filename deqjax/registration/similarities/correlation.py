@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.registration.grid import Grid
+from deqjax.registration.similarities.intensity import standardised
 from deqjax.registration.smoothing import smooth
+from deqjax.scaling import PowerOfTwo
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,13 @@ class NCC:
     """
 
     def __call__(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
-        f, w = _centred(fixed, mask), _centred(warped, mask)
+        f, w = _inside(fixed, mask)[0], _inside(warped, mask)[0]
         energies = jnp.sum(mask * f**2) * jnp.sum(mask * w**2)
         return 1 - jnp.sum(mask * f * w) / jnp.sqrt(energies + 1e-12)
 
     def curvature(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
-        return mask / (jnp.sum(mask * _centred(warped, mask) ** 2) + 1e-6)
+        w, scale = _inside(warped, mask)
+        return scale.apply(scale.apply(mask / (jnp.sum(mask * w**2) + 1e-6)))
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,14 @@ class LocalNCC:
     floor: float = 1e-3
 
     def __call__(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
-        f, w, mean = _centred(fixed, mask), _centred(warped, mask), self._window(mask, grid)
+        f, w, mean = _inside(fixed, mask)[0], _inside(warped, mask)[0], self._window(mask, grid)
         covariance = mean(f * w) - mean(f) * mean(w)
         correlation = covariance / jnp.sqrt(self._variance(f, mask, mean) * self._variance(w, mask, mean))
         return 1 - jnp.sum(mask * correlation) / jnp.sum(mask)
 
     def curvature(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
-        w, mean = _centred(warped, mask), self._window(mask, grid)
-        return mask * mean(1 / self._variance(w, mask, mean)) / jnp.sum(mask)
+        (w, scale), mean = _inside(warped, mask), self._window(mask, grid)
+        return scale.apply(scale.apply(mask * mean(1 / self._variance(w, mask, mean)) / jnp.sum(mask)))
 
     def _window(self, mask: jax.Array, grid: Grid) -> Callable[[jax.Array], jax.Array]:
         """Return the function that computes the mean of an image in the window around every voxel."""
@@ -75,5 +78,7 @@ class LocalNCC:
         return jnp.maximum(mean(image**2) - mean(image) ** 2, 0) + self.floor * overall + 1e-12
 
 
-def _centred(image: jax.Array, mask: jax.Array) -> jax.Array:
-    return image - jnp.sum(mask * image) / jnp.sum(mask)
+def _inside(image: jax.Array, mask: jax.Array) -> tuple[jax.Array, PowerOfTwo]:
+    """Standardise an image, and set it to 0 outside the mask."""
+    image, scale = standardised(image, mask)
+    return jnp.where(mask > 0, image, 0), scale

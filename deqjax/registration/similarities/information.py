@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.interpolation import cubic_bspline
+from deqjax.registration.similarities.intensity import standardised
 
 CHUNK = 1 << 14
 """The number of voxels that are binned at once; the memory is at most this number times the number of bins."""
@@ -103,6 +104,7 @@ def entropy(density: jax.Array) -> jax.Array:
 
 
 def _bin_position(image: jax.Array, mask: jax.Array, bins: int) -> jax.Array:
-    low = jax.lax.stop_gradient(jnp.min(jnp.where(mask > 0, image, jnp.inf)))
-    high = jax.lax.stop_gradient(jnp.max(jnp.where(mask > 0, image, -jnp.inf)))
-    return 2 + jnp.clip((image - low) / jnp.maximum(high - low, 1e-12), 0, 1) * (bins - 5)
+    """Return the position of each voxel among the bins. The range of the image moves with it and has a derivative."""
+    image, _ = standardised(image, mask)
+    low, high = jnp.min(jnp.where(mask > 0, image, jnp.inf)), jnp.max(jnp.where(mask > 0, image, -jnp.inf))
+    return 2 + jnp.clip((image - low) / jnp.where(high > low, high - low, 1), 0, 1) * (bins - 5)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.registration.grid import Grid
+from deqjax.registration.similarities.intensity import standardised
 from deqjax.registration.smoothing import smooth
 
 
@@ -35,7 +36,9 @@ class NGF:
         return jnp.sum(mask * (1 - product**2)) / jnp.sum(mask)
 
     def _directions(self, image: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
-        gradient = jnp.stack(jnp.gradient(image), axis=-1) / grid.spacing()
+        image, _ = standardised(image, mask)
+        axes = [jnp.asarray(jnp.gradient(image, axis=k)) if n > 1 else 0 * image for k, n in enumerate(image.shape)]
+        gradient = jnp.stack(axes, axis=-1) / grid.spacing()
         energy = jnp.sum(gradient**2, axis=-1)
         typical = jnp.sum(mask * jnp.sqrt(energy + 1e-12)) / jnp.sum(mask)
         return gradient / jnp.sqrt(energy + (self.edge * typical) ** 2 + 1e-12)[..., None]
@@ -69,6 +72,7 @@ class MIND:
 
     def descriptor(self, image: jax.Array) -> jax.Array:
         """Compute the descriptor of every voxel: (*shape) to (*shape, pairs), each entry in [0, 1]."""
+        image, _ = standardised(image, jnp.ones(image.shape, image.dtype))
         steps = self.radius * np.concatenate([np.eye(image.ndim), -np.eye(image.ndim)]).astype(int)
         pairs = [(a, b) for a, b in itertools.combinations(steps, 2) if a @ b == 0]
         squares = jnp.stack([(_shifted(image, a) - _shifted(image, b)) ** 2 for a, b in pairs], axis=-1)

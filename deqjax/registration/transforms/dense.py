@@ -1,5 +1,6 @@
 """Dense displacement fields: one vector for each voxel."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -72,23 +73,24 @@ class Dense:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return smooth(parameters, self.smoothing / grid.spacing())
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
-        return upsample(parameters, finer)
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
+        return upsample(parameters, finer, ratios)
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> tuple[jax.Array, Grid]:
         return self.displacement(parameters, grid, scale), grid
 
 
-def upsample(field: jax.Array, finer: jax.Array) -> jax.Array:
+def upsample(field: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
     """Interpolate a field of one level at the voxels of the next level, which has the same first voxel.
 
     Args:
       field: (*shape, d).
       finer: an array of the shape of the result.
+      ratios: the voxel size of the level divided by that of the next level, for each axis.
 
-    >>> upsample(jnp.array([[[0.0], [2.0]]]), jnp.zeros((1, 3, 1)))[0, :, 0]
+    >>> upsample(jnp.array([[[0.0], [2.0]]]), jnp.zeros((1, 3, 1)), (1.0, 2.0))[0, :, 0]
     Array([0., 1., 2.], dtype=float32)
     """
-    steps = [jnp.arange(m) / max(round(m / n), 1) for n, m in zip(field.shape[:-1], finer.shape[:-1], strict=True)]
+    steps = [jnp.arange(m, dtype=finer.dtype) / r for m, r in zip(finer.shape[:-1], ratios, strict=True)]
     index = jnp.stack(jnp.meshgrid(*steps, indexing="ij"), axis=-1)
     return interpolate(field, index)

@@ -1,5 +1,6 @@
 """Free-form deformation: cubic B-splines on a lattice of control points."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -102,7 +103,7 @@ class FreeForm:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid, scale).parallel_displacement(grid)
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         for axis, n in enumerate(finer.shape[:-1]):
             parameters = _halve_spacing(parameters, axis, n)
         return parameters

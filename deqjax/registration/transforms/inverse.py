@@ -18,7 +18,9 @@ from deqjax.types import Solver
 class InverseMap:
     """``x = map^-1(y)``, computed at any point to the tolerance of the solver, without resampling a field.
 
-    The implicit function theorem gives the gradients with respect to the arrays of ``map`` and to the points.
+    A point at which the iteration did not find the inverse, for example because the map folds there, is NaN; `solve`
+    also returns the statistics of the solver. The implicit function theorem gives the gradients with respect to the
+    arrays of ``map`` and to the points.
 
     Attributes:
       map: the map that is inverted.
@@ -31,10 +33,29 @@ class InverseMap:
     map: Map
 
     def apply_points(self, points: jax.Array) -> jax.Array:
-        return points + invert_points(self.map, points)[0]
+        return points + self.solve(points)[0]
 
     def displacement(self, grid: Grid) -> jax.Array:
-        return invert_points(self.map, grid.points())[0]
+        return self.solve(grid.points())[0]
+
+    def solve(self, points: jax.Array, solver: Solver | None = None) -> tuple[jax.Array, Stats]:
+        """Return the displacement of the inverse, NaN where it was not found, and the statistics of the solver.
+
+        It was found where ``|map(y + v) - y|`` is at most 2 % of the root mean square of v.
+
+        Args:
+          points: y, (..., d), in mm.
+          solver: see `invert_points`.
+
+        Returns:
+          v, (..., d), in mm, and the statistics.
+        """
+        v, stats = invert_points(self.map, points, solver)
+        error = jnp.linalg.norm(self.map.apply_points(points + v) - points, axis=-1, keepdims=True)
+        size = jnp.sqrt(jnp.mean(jnp.sum(jnp.where(jnp.isfinite(v), v, 0) ** 2, axis=-1)))
+        rounding = 100 * jnp.finfo(v.dtype).eps * jnp.max(jnp.abs(points))
+        found = jax.lax.stop_gradient(error <= 0.02 * size + rounding)
+        return jnp.where(found, v, jnp.nan), stats
 
     def inverse(self) -> Map:
         return self.map

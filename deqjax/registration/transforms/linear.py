@@ -1,5 +1,6 @@
 """Linear maps and the transforms with few parameters: from translation to affine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -59,7 +60,7 @@ class Translation:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return jnp.broadcast_to(parameters, (*grid.shape, grid.ndim))
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         return parameters
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> None:
@@ -93,7 +94,7 @@ class Rigid:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid).displacement(grid)
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         return parameters
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> None:
@@ -126,7 +127,7 @@ class Similarity:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid).displacement(grid)
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         return parameters
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> None:
@@ -164,7 +165,7 @@ class RotationScaleShear:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid).displacement(grid)
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         return parameters
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> None:
@@ -197,7 +198,7 @@ class Affine:
     def displacement(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> jax.Array:
         return self.map(parameters, grid).displacement(grid)
 
-    def refine(self, parameters: jax.Array, finer: jax.Array) -> jax.Array:
+    def refine(self, parameters: jax.Array, finer: jax.Array, ratios: Sequence[float]) -> jax.Array:
         return parameters
 
     def field(self, parameters: jax.Array, grid: Grid, scale: int = 1) -> None:
