@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deqjax.pytree import real_view
+from deqjax.pytree import in_solver_precision, real_view
 from deqjax.solvers import Anderson, Stats, solve
 from deqjax.solvers.loop import relative_residual
 from deqjax.types import Adjoint, Solver, State, Transpose
@@ -159,7 +159,8 @@ def fixed_point(
       The solution, with the structure of x0, and the :class:`Stats` of the forward solve with one entry per image.
 
     Raises:
-      ValueError: the leaves of x0 have no common batch axis, f changes shapes, or the solver has no steps.
+      ValueError: the leaves of x0 have no common batch axis, a leaf is not numeric, f changes shapes, the solver has no
+        steps, or a setting of the solver or the adjoint is an array.
 
     >>> x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((3, 2)), jnp.array([1.0, 2.0]))
     >>> x[0].round(3), stats.converged
@@ -169,13 +170,15 @@ def fixed_point(
     adjoint = Implicit() if adjoint is None else adjoint
     if isinstance(adjoint, Unrolled):
         return solve(lambda x: f(x, args), x0, solver, unroll=True)
-    x0 = jax.lax.stop_gradient(x0)  # saves the differentiation of whatever made x0
+    _check_settings(solver, adjoint)
+    x0, as_given = in_solver_precision(jax.lax.stop_gradient(x0))  # saves the differentiation of whatever made x0
     probe = backward_probe(_batch(x0)) if probe is None else probe
     converted, captured = jax.closure_convert(f, x0, args)
-    if not captured:
-        return _solve(f, solver, adjoint, x0, args, probe)
-    uncaptured = lambda x, args: converted(x, args[0], *args[1])
-    return _solve(uncaptured, solver, adjoint, x0, (args, tuple(captured)), probe)
+    if captured:
+        f = lambda x, args: converted(x, args[0], *args[1])
+        args = (args, tuple(captured))
+    x, stats = _solve(f, solver, adjoint, x0, args, probe)
+    return as_given(x), stats
 
 
 def backward_probe(batch: int) -> Stats:
@@ -218,6 +221,17 @@ def _backward(f: Callable, _: Solver, adjoint: Adjoint, saved: tuple, cotangents
 
 
 _solve.defvjp(_forward, _backward)
+
+
+def _check_settings(*settings: Any) -> None:
+    for setting in settings:
+        try:
+            hash(setting)
+        except TypeError as error:
+            raise ValueError(
+                f"settings are plain numbers, and {type(setting).__name__} holds a value that is not ({error}): pass a "
+                "Python number; a value that is learned belongs into args, or is an option learn_... of the map"
+            ) from error
 
 
 def _batch(x: State) -> int:
