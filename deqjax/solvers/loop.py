@@ -25,6 +25,8 @@ class Stats:
       converged: whether that residual is finite and at most ``rtol``, (batch,).
       residuals: the relative residual of every evaluation, (batch, max_steps), NaN after the image stopped. It is None
         where the residuals are not stored.
+      error: in a backward solve, the estimated relative error of its solution w, (batch,); see
+        :func:`deqjax.backward_probe`. It is None for a forward solve.
 
     >>> print(Stats(jnp.array([3]), jnp.array([1e-5]), jnp.array([True])))
     1 of 1 converged, 3.0 steps on average, largest residual 1.0e-05
@@ -34,6 +36,7 @@ class Stats:
     residual: jax.Array
     converged: jax.Array
     residuals: jax.Array | None = None
+    error: jax.Array | None = None
 
     def __str__(self) -> str:
         converged = jnp.atleast_1d(self.converged)
