@@ -140,14 +140,14 @@ def _tangent(
         _, image = jax.jvp(f, (x, args), (x_dot, args_dot))
         return _flatten((jax.tree.map(jnp.subtract, x_dot, image), args_dot, probe_dot))[0]
 
-    def forward(_: Callable, right: jax.Array) -> jax.Array:
+    def forward(_system: Callable, right: jax.Array) -> jax.Array:
         offset, args_dot, probe_dot = restore(right)
         _, driven = jax.jvp(lambda args: f(x, args), (args,), (args_dot,))
         _, product = jax.linearize(lambda x: f(x, args), x)
         x_dot, _, _ = adjoint.find(product, jax.tree.map(jnp.add, offset, driven))
         return _flatten((x_dot, args_dot, probe_dot))[0]
 
-    def backward(_: Callable, right: jax.Array) -> jax.Array:
+    def backward(_system: Callable, right: jax.Array) -> jax.Array:
         # the cotangent of a + ib is a_bar - i b_bar in JAX, so that its real view is that of the conjugate
         v, args_bar, probe_bar = jax.tree.map(jnp.conj, restore(right))
         transpose = jax.vjp(f, x, args)[1]

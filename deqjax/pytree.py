@@ -105,7 +105,7 @@ def in_solver_precision(tree: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree
     ]
 
     def as_given(solution: PyTree) -> PyTree:
-        pairs = zip(structure.flatten_up_to(solution), given, half, strict=True)
+        pairs = zip(jax.tree.leaves(solution), given, half, strict=True)
         return jax.tree.unflatten(structure, [new.astype(old.dtype) if narrow else new for new, old, narrow in pairs])
 
     return jax.tree.unflatten(structure, converted), as_given
