@@ -326,7 +326,7 @@ def test_args_of_higher_precision_than_the_state_have_a_gradient(float64: None) 
 def test_a_start_of_half_precision_or_of_whole_numbers_has_a_solution_and_a_gradient(dtype: Any) -> None:
     x0 = jnp.ones((1, 3), dtype)
     for adjoint in (Implicit(), Unrolled()):
-        loss = lambda b, a=adjoint: fixed_point(lambda x, b: 0.5 * jnp.cos(x) + b, x0, b, adjoint=a)
+        loss = lambda b, a=adjoint: fixed_point(lambda y, b: 0.5 * jnp.cos(y) + b, x0, b, adjoint=a)
         (x, stats), slope = loss(1.0), jax.grad(lambda b, loss=loss: loss(b)[0].astype(float).sum())(1.0)
         assert x.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else float)
         assert stats.converged.all()
@@ -337,7 +337,7 @@ def test_a_start_of_half_precision_or_of_whole_numbers_has_a_solution_and_a_grad
 @pytest.mark.parametrize("x0", [jnp.zeros((1, 2), bool), [["a"]], jax.random.split(jax.random.key(0), 2)])
 def test_a_start_that_is_not_numeric_raises_an_error(x0: Any) -> None:
     with pytest.raises(ValueError, match="every leaf of the first iterate must be"):
-        fixed_point(lambda x, b: x, x0, 1.0)
+        fixed_point(lambda x, b: x + b, x0, 1.0)
 
 
 def test_single_precision_states_are_solved_while_x64_is_on(float64: None) -> None:
