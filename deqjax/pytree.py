@@ -1,4 +1,4 @@
-"""Dataclasses of arrays that are JAX pytrees, and the view of a complex pytree as real vectors."""
+"""Dataclasses of arrays that are JAX pytrees, and the conversions of a pytree for a solver."""
 
 import dataclasses
 import math
@@ -95,3 +95,38 @@ def real_view(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
         return jax.tree.unflatten(structure, restored)
 
     return jnp.concatenate(parts, axis=1), restore
+
+
+def in_solver_precision(tree: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
+    """Convert the leaves to types in which a solver can work, and return the function that converts a solution back.
+
+    A leaf of half precision becomes float32, and the solution is converted back. A leaf of whole numbers becomes a
+    floating-point leaf, and so does the solution. Every other leaf keeps its type.
+
+    Raises:
+      ValueError: a leaf is neither real, complex nor integer.
+
+    >>> converted, as_given = in_solver_precision((jnp.ones(2, jnp.bfloat16), jnp.ones(2, int)))
+    >>> [leaf.dtype.name for leaf in converted], [leaf.dtype.name for leaf in as_given(converted)]
+    (['float32', 'float32'], ['bfloat16', 'float32'])
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    try:
+        given = [jnp.asarray(leaf) for leaf in leaves]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"every leaf of the first iterate must be an array; {error}") from error
+    for leaf in given:
+        if not jnp.issubdtype(leaf.dtype, jnp.number):
+            raise ValueError(f"every leaf of the first iterate must be real or complex; one has the type {leaf.dtype}")
+    whole = [jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in given]
+    half = [not integer and jnp.finfo(leaf.dtype).bits < 32 for leaf, integer in zip(given, whole)]
+    converted = [
+        leaf.astype(jnp.float32) if narrow else leaf.astype(float) if integer else leaf
+        for leaf, integer, narrow in zip(given, whole, half)
+    ]
+
+    def as_given(solution: PyTree) -> PyTree:
+        pairs = zip(jax.tree.leaves(solution), given, half, strict=True)
+        return jax.tree.unflatten(structure, [new.astype(old.dtype) if narrow else new for new, old, narrow in pairs])
+
+    return jax.tree.unflatten(structure, converted), as_given

@@ -17,7 +17,10 @@ State = Any
 """The iterate: one image, or a pytree of several variables. Every leaf has a leading batch axis."""
 
 Transpose = Callable[[State], State]
-"""The product with the transposed Jacobian of a map at the solution, ``w -> (df/dx)^T w``."""
+"""The product with the transposed Jacobian of a map at the solution, ``w -> (df/dx)^T w``.
+
+In forward mode it is the product with the Jacobian itself.
+"""
 
 Metrics = dict[str, jax.Array]
 """Scalars that a training step reports, by name."""
@@ -154,15 +157,21 @@ class Solver(Protocol):
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """A way to differentiate a fixed point: it finds w with ``w = v + (df/dx)^T w``, exactly or approximately."""
+    """A way to differentiate a fixed point: it finds w with ``w = v + M w``, exactly or approximately.
+
+    In reverse mode M is ``(df/dx)^T``, and in forward mode it is ``df/dx``.
+    """
 
     @property
     def tolerance(self) -> float:
         """The relative residual of that equation up to which the backward solve is reported as converged."""
         ...
 
-    def find(self, transpose: Transpose, v: State) -> tuple[State, jax.Array]:
-        """Return w, and the number of products with the transposed Jacobian for each image."""
+    def find(self, product: Transpose, v: State) -> tuple[State, jax.Array, jax.Array]:
+        """Return w, and for each image the number of products with M and an estimate of the relative error of w.
+
+        The estimate is NaN where it was not made, and infinite where w is not to be used.
+        """
         ...
 
 

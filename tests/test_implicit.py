@@ -187,19 +187,102 @@ def test_the_backward_stats_are_right_whether_the_solve_converged_or_not(float64
         assert (backward.num_steps == 2).all() if steps == 2 else (backward.num_steps > 5).all()
 
 
-def test_the_gradient_of_an_image_is_nan_if_its_backward_solve_did_not_converge(float64: None) -> None:
+def test_an_image_whose_estimated_error_is_too_large_has_a_nan_or_a_zero_gradient(float64: None) -> None:
     args = problem("complex")[2]
-    adjoint = Implicit(Anderson(max_steps=3), rtol=1e-8, nan_above=np.inf)
+    adjoint = Implicit(Anderson(max_steps=3), rtol=1e-8, nan_above=1e9)
     _, (rough, backward) = gradient("complex", SOLVER, adjoint, args)
-    limit = float(np.sort(backward.residual)[:2].mean())
-    bad = np.asarray(backward.residual > limit)
+    assert backward.num_steps.tolist() == [8, 8, 8], "3 of the solve and 5 of the estimate"
+    limit = float(np.sort(backward.error)[:2].mean())
+    bad = np.asarray(backward.error > limit)
     assert 0 < bad.sum() < 3
     strict = dataclasses.replace(adjoint, nan_above=limit)
     _, (found, report) = gradient("complex", SOLVER, strict, args)
     assert np.isnan(found["b"]).all(axis=1).tolist() == bad.tolist()
     np.testing.assert_array_equal(found["b"][~bad], rough["b"][~bad])
     assert np.isnan(found["M"]).all(), "the gradient of what the images share is a sum over all images"
+    assert np.isinf(report.error).tolist() == bad.tolist()
     assert not report.converged.any()
+    _, (found, report) = gradient("complex", SOLVER, dataclasses.replace(strict, on_failure="drop"), args)
+    assert not found["b"][bad].any()
+    np.testing.assert_array_equal(found["b"][~bad], rough["b"][~bad])
+    assert np.isfinite(found["M"]).all()
+    assert np.isinf(report.error).tolist() == bad.tolist()
+    with pytest.raises(ValueError, match="on_failure must be"):
+        Implicit(on_failure="ignore")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("adjoint", [OneStep(), Phantom(), Implicit(nan_above=np.inf)], ids=["one", "phantom", "inf"])
+def test_an_error_that_is_not_estimated_is_reported_as_nan(adjoint: Adjoint) -> None:
+    loss = lambda probe: fixed_point(
+        lambda x, b: x / 2 + b, jnp.ones((2, 3)), jnp.ones(3), adjoint=adjoint, probe=probe
+    )
+    assert jnp.isnan(jax.grad(lambda probe: loss(probe)[0].sum())(backward_probe(2)).error).all()
+    assert loss(backward_probe(2))[1].error is None
+
+
+def direction(args: dict) -> dict:
+    rng = np.random.default_rng(1)
+    draw = lambda leaf: (
+        rng.normal(size=leaf.shape) + (1j * rng.normal(size=leaf.shape) if jnp.iscomplexobj(leaf) else 0)
+    )
+    return {name: jnp.asarray(draw(leaf)) for name, leaf in args.items()}
+
+
+def along(gradient: dict, direction: dict) -> float:
+    return sum(float(jnp.sum(gradient[name] * direction[name]).real) for name in gradient)
+
+
+@pytest.mark.parametrize("kind", ["real", "complex", "pair"])
+def test_forward_mode_and_second_derivatives_equal_those_of_a_long_scan(kind: str, float64: None) -> None:
+    f, x0, args = problem(kind)
+    vector = direction(args)
+
+    def implicit(args: dict) -> jax.Array:
+        return value(fixed_point(f, x0, args, solver=SOLVER, adjoint=Implicit(SOLVER))[0])
+
+    def iterated(args: dict) -> jax.Array:
+        return value(jax.lax.scan(lambda x, _: (f(x, args), None), x0, length=200)[0])
+
+    def derivatives(loss: Any) -> Any:
+        slope = lambda args: jax.jvp(loss, (args,), (vector,))[1]
+        hessian_product = lambda args: jax.jvp(jax.grad(loss), (args,), (vector,))[1]
+        return jax.jit(lambda args: (slope(args), jax.grad(slope)(args), hessian_product(args)))(args)
+
+    found, expected = derivatives(implicit), derivatives(iterated)
+    chex.assert_trees_all_close(found, expected, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(along(gradient(kind, SOLVER, EXACT, args)[1][0], vector), found[0], rtol=1e-9)
+
+
+def test_the_hessian_of_a_captured_and_of_a_passed_array() -> None:
+    x0, adjoint = jnp.zeros((1, 2)), Implicit(Anderson(rtol=1e-6))
+    passed = lambda c: fixed_point(lambda x, c: 0.5 * x + c**2, x0, c, adjoint=adjoint)[0].sum()
+    captured = lambda c: fixed_point(lambda x, _: 0.5 * x + c**2, x0, (), adjoint=adjoint)[0].sum()
+    for loss in (passed, captured):
+        np.testing.assert_allclose(jax.hessian(loss)(3.0), 8, rtol=1e-4)
+        np.testing.assert_allclose(jax.jit(jax.jacfwd(loss))(3.0), 24, rtol=1e-4)
+
+
+@pytest.mark.parametrize("adjoint", [OneStep(), Phantom(), Unrolled()], ids=lambda a: type(a).__name__)
+def test_the_approximations_are_the_same_in_forward_and_reverse_mode(adjoint: Any, float64: None) -> None:
+    f, x0, args = problem("complex")
+    vector = direction(args)
+    solver = Picard(max_steps=10)
+    loss = lambda args: value(fixed_point(f, x0, args, solver=solver, adjoint=adjoint)[0])
+    both = jax.jit(lambda args: (jax.jvp(loss, (args,), (vector,))[1], jax.grad(loss)(args)))
+    forward, backward = both(args)
+    np.testing.assert_allclose(along(backward, vector), forward, rtol=1e-10)
+
+
+def test_an_f_with_a_custom_vjp_has_a_gradient_but_no_forward_mode() -> None:
+    half_cos = jax.custom_vjp(lambda x: 0.5 * jnp.cos(x))
+    half_cos.defvjp(lambda x: (0.5 * jnp.cos(x), x), lambda x, g: (-0.5 * jnp.sin(x) * g,))
+    losses = [
+        lambda b, g=g: fixed_point(lambda x, b: g(x) + b, jnp.zeros((1, 2)), b)[0].sum()
+        for g in (half_cos, lambda x: 0.5 * jnp.cos(x))
+    ]
+    np.testing.assert_allclose(jax.grad(losses[0])(1.0), jax.grad(losses[1])(1.0), rtol=1e-5)
+    with pytest.raises(TypeError, match="custom_vjp"):
+        jax.jvp(losses[0], (1.0,), (1.0,))
 
 
 def test_a_diverging_backward_solve_gives_nan() -> None:
@@ -237,6 +320,48 @@ def test_args_of_higher_precision_than_the_state_have_a_gradient(float64: None) 
     slope = jax.grad(loss)(jnp.ones(()))
     assert slope.dtype == jnp.float64
     np.testing.assert_allclose(slope, 4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int32, jnp.int8, jnp.uint8])
+def test_a_start_of_half_precision_or_of_whole_numbers_has_a_solution_and_a_gradient(dtype: Any) -> None:
+    x0 = jnp.ones((1, 3), dtype)
+    for adjoint in (Implicit(), Unrolled()):
+        loss = lambda b, a=adjoint: fixed_point(lambda y, b: 0.5 * jnp.cos(y) + b, x0, b, adjoint=a)
+        (x, stats), slope = loss(1.0), jax.grad(lambda b, loss=loss: loss(b)[0].astype(float).sum())(1.0)
+        assert x.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else float)
+        assert stats.converged.all()
+        np.testing.assert_allclose(x.astype(float), 1.1775, rtol=6e-3)
+        np.testing.assert_allclose(slope, 3 / (1 + 0.5 * np.sin(1.1775)), rtol=1e-2)
+
+
+@pytest.mark.parametrize("x0", [jnp.zeros((1, 2), bool), [["a"]], jax.random.split(jax.random.key(0), 2)])
+def test_a_start_that_is_not_numeric_raises_an_error(x0: Any) -> None:
+    with pytest.raises(ValueError, match="every leaf of the first iterate must be"):
+        fixed_point(lambda x, b: x + b, x0, 1.0)
+
+
+def test_single_precision_states_are_solved_while_x64_is_on(float64: None) -> None:
+    for dtype in (jnp.float32, jnp.complex64):
+        x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((1, 2), dtype), jnp.ones(2))
+        assert x.dtype == dtype
+        assert stats.converged.all()
+        np.testing.assert_allclose(x, 2, rtol=1e-3)
+
+
+def test_settings_that_are_arrays_raise_an_error() -> None:
+    def solved(relaxation: Any, adjoint: Any) -> jax.Array:
+        solver = Picard(relaxation=relaxation)
+        return fixed_point(lambda x, b: b * jnp.cos(x), jnp.zeros((1, 1)), 0.5, solver=solver, adjoint=adjoint)[0].sum()
+
+    for value in (jnp.float32(0.9), np.array(0.9)):
+        with pytest.raises(ValueError, match="settings are plain numbers, and Picard holds"):
+            solved(value, Implicit())
+    for transform in (jax.grad, jax.jit):
+        with pytest.raises(ValueError, match="settings are plain numbers, and Picard holds"):
+            transform(lambda r: solved(r, OneStep()))(0.9)
+    with pytest.raises(ValueError, match="settings are plain numbers, and Phantom holds"):
+        solved(0.9, Phantom(relaxation=jnp.float32(0.5)))  # type: ignore[arg-type]
+    assert np.isfinite(jax.grad(lambda r: solved(r, Unrolled()))(0.9)), "an unrolled iteration learns its settings"
 
 
 def test_memory_does_not_grow_with_the_number_of_steps() -> None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from deqjax.scaling import power_of_two_scale
+
 
 class AndersonState(NamedTuple):
     """The last iterates and their residuals."""
@@ -60,15 +62,16 @@ class Anderson:
         slot = step % self.history
         xs = state.xs.at[slot].set(x)
         residuals = state.residuals.at[slot].set(fx - x)
-        largest = jax.lax.stop_gradient(jnp.max(jnp.abs(residuals), axis=1))
-        used = largest > 0  # false in an empty slot, and at an exact solution, where any weights are right
-        largest = jnp.where(used, largest, 1)
-        directions = residuals / largest[:, None]  # the squares of the residuals may overflow or underflow in float32
+        used = jnp.any(residuals != 0, axis=1)  # false in an empty slot and at an exact solution; any weights are right
+        scale = power_of_two_scale(residuals, axes=1)
+        directions = scale.apply(residuals)
         gram = directions @ directions.T
         size = jnp.sqrt(jnp.where(used, jnp.diag(gram), 1))
         cosines = gram / (size[:, None] * size[None, :])
         cosines = jnp.where(jnp.eye(self.history, dtype=bool), 1 + self.ridge, cosines)
-        target = jnp.where(used, (largest[slot] / largest) * (size[slot] / size), 0)
+        relative = [part[:, 0] / jnp.max(jnp.where(used, part[:, 0], 0)) for part in (scale.first, scale.second)]
+        # the smallest norm over every norm, up to a common factor, which cancels in the weights
+        target = jnp.where(used, relative[0] * relative[1] / size, 0)
         weights = jnp.linalg.solve(cosines, target) * target
         weights = jnp.where(jnp.any(used), weights, jnp.arange(self.history) == slot)
         weights = weights / jnp.sum(weights)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from deqjax.scaling import power_of_two_scale
+
 
 class BroydenState(NamedTuple):
     """The last point, its residual, and the pairs of differences that define H."""
@@ -16,7 +18,10 @@ class BroydenState(NamedTuple):
     """Differences of successive iterates, oldest first, (history, n). A row that has not been written yet is zero."""
 
     changes: jax.Array
-    """Differences of their residuals, (history, n). Every pair is scaled so that its largest entry here is 1."""
+    """Differences of their residuals, (history, n).
+
+    Every pair is scaled by a power of two so that its largest entry here is in [0.5, 1).
+    """
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ class Broyden:
         residual = fx - x
         append = lambda kept, new: jnp.concatenate([kept[1:], jnp.where(step > 0, new, 0)[None]])
         step_taken, change = x - state.x, residual - state.residual
-        largest = jax.lax.stop_gradient(jnp.max(jnp.abs(change)))
-        largest = jnp.where(largest > 0, largest, 1)  # scaling a pair does not change H, and prevents overflow
-        steps = append(state.steps, step_taken / largest)
-        changes = append(state.changes, change / largest)
+        scale = power_of_two_scale(change)  # scaling a pair does not change H, and prevents overflow and underflow
+        steps = append(state.steps, scale.apply(step_taken))
+        changes = append(state.changes, scale.apply(change))
         left: list[jax.Array] = []
         right: list[jax.Array] = []
         for s, c in zip(steps, changes, strict=True):
             h_c = -self.relaxation * c + sum((u * (v @ c) for u, v in zip(left, right)), jnp.zeros_like(c))
             s_h = -self.relaxation * s + sum((v * (u @ s) for u, v in zip(left, right)), jnp.zeros_like(s))
+            s_h = power_of_two_scale(s_h).apply(s_h)  # the scale of s_h cancels in the product of left and right
             denominator = s_h @ c
             usable = jnp.abs(denominator) > 10 * jnp.finfo(x.dtype).eps * _norm(s_h) * _norm(c)
             left.append(jnp.where(usable, (s - h_c) / jnp.where(usable, denominator, 1), 0))

@@ -111,9 +111,11 @@ class JaxoptBroyden:
         return _init(self._solver, x)
 
     def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
-        later = _complete_step(self._solver, fx, state)
-        first = state._replace(inner=state.inner._replace(value=x - fx))  # no step is pending at the first evaluation
-        return _next_point(self._solver, jax.tree.map(lambda a, b: jnp.where(step == 0, a, b), first, later))
+        def first() -> JaxoptState:  # no step is pending at the first evaluation
+            return state._replace(inner=state.inner._replace(value=(x - fx).astype(state.params.dtype)))
+
+        later = lambda: _complete_step(self._solver, fx, state)
+        return _next_point(self._solver, jax.lax.cond(step == 0, first, later), fx)
 
 
 def _jaxopt() -> Any:
@@ -124,18 +126,21 @@ def _jaxopt() -> Any:
 
 
 def _init(make: Callable, x: jax.Array) -> JaxoptState:
+    """Make the first state of jaxopt, in the widest type: jaxopt computes in it, whatever the type of x is."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.result_type(float)))
     inner = make(lambda point: point).init_state(x)
     return JaxoptState(x, jax.tree.map(jnp.asarray, inner))
 
 
 def _complete_step(make: Callable, fx: jax.Array, state: JaxoptState) -> JaxoptState:
     """Complete the pending step of jaxopt with the value of f at the point that it asked for."""
+    fx = fx.astype(state.params.dtype)
     params, inner = make(lambda _: fx).update(state.params, state.inner)
     return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), JaxoptState(params, inner), state)
 
 
-def _next_point(make: Callable, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
-    """Find the point at which the next step of jaxopt evaluates f."""
+def _next_point(make: Callable, state: JaxoptState, like: jax.Array) -> tuple[jax.Array, JaxoptState]:
+    """Find the point at which the next step of jaxopt evaluates f, in the type of ``like``."""
     points: list[jax.Array] = []
 
     def record(point: jax.Array) -> jax.Array:
@@ -143,8 +148,8 @@ def _next_point(make: Callable, state: JaxoptState) -> tuple[jax.Array, JaxoptSt
         return point
 
     make(record).update(state.params, state.inner)
-    return points[-1], state
+    return points[-1].astype(like.dtype), state
 
 
 def _update(make: Callable, fx: jax.Array, state: JaxoptState) -> tuple[jax.Array, JaxoptState]:
-    return _next_point(make, _complete_step(make, fx, state))
+    return _next_point(make, _complete_step(make, fx, state), fx)

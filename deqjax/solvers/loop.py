@@ -4,12 +4,14 @@ It evaluates f on the whole batch. A solver then computes the next x of each ima
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from deqjax.pytree import operand, real_view
+from deqjax.pytree import in_solver_precision, operand, real_view
+from deqjax.scaling import power_of_two_scale
 from deqjax.types import Solver, State
 
 
@@ -23,6 +25,8 @@ class Stats:
       converged: whether that residual is finite and at most ``rtol``, (batch,).
       residuals: the relative residual of every evaluation, (batch, max_steps), NaN after the image stopped. It is None
         where the residuals are not stored.
+      error: in a backward solve, the estimated relative error of its solution w, (batch,); see
+        :func:`deqjax.backward_probe`. It is None for a forward solve.
 
     >>> print(Stats(jnp.array([3]), jnp.array([1e-5]), jnp.array([True])))
     1 of 1 converged, 3.0 steps on average, largest residual 1.0e-05
@@ -32,6 +36,7 @@ class Stats:
     residual: jax.Array
     converged: jax.Array
     residuals: jax.Array | None = None
+    error: jax.Array | None = None
 
     def __str__(self) -> str:
         converged = jnp.atleast_1d(self.converged)
@@ -52,20 +57,32 @@ class _Carry(NamedTuple):
     residuals: jax.Array
 
 
+def vector_norm(v: jax.Array) -> jax.Array:
+    """Return the 2-norm of the last axis. No square overflows or underflows.
+
+    >>> vector_norm(jnp.array([[3e30, 4e30], [3e-30, 4e-30]]))
+    Array([5.e+30, 5.e-30], dtype=float32)
+    """
+    scale = power_of_two_scale(v, axes=-1)
+    return scale.undo(jnp.sqrt(jnp.sum(scale.apply(v) ** 2, axis=-1, keepdims=True)))[..., 0]
+
+
 def relative_residual(x: jax.Array, fx: jax.Array) -> jax.Array:
     """Return ``||f(x) - x|| / ||x||`` of flat real vectors (batch, n), one value for each.
 
-    If x is zero, the denominator is ``||f(x)||``. If both are zero, the result is 0.
+    If x is zero, the denominator is ``||f(x)||``. If both are zero, the result is 0. It does not depend on the scale of
+    the vectors, and it is finite where they are.
 
     >>> relative_residual(jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.array([[3.0, 1.5], [0.0, 0.0]]))
     Array([0.5, 0. ], dtype=float32)
     """
-    largest = jnp.max(jnp.maximum(jnp.abs(x), jnp.abs(fx)), axis=-1, keepdims=True)
-    largest = jnp.where(largest > 0, largest, 1)
-    norm = lambda v: jnp.sqrt(jnp.sum((v / largest) ** 2, axis=-1))
-    size = norm(x)
-    size = jnp.where(size > 0, size, norm(fx))
-    return norm(fx - x) / jnp.where(size > 0, size, 1)
+    scale = power_of_two_scale(jnp.maximum(jnp.abs(x), jnp.abs(fx)), axes=-1)
+    x, fx = scale.apply(x), scale.apply(fx)
+    size = vector_norm(x)
+    size = jnp.where(size > 0, size, vector_norm(fx))
+    change = vector_norm(fx - x)
+    ratio = jnp.minimum(change / jnp.where(size > 0, size, 1), jnp.finfo(x.dtype).max)
+    return jnp.where(jnp.isfinite(change), ratio, change)
 
 
 def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: bool = False) -> tuple[State, Stats]:
@@ -78,31 +95,38 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
 
     Args:
       f: a function from a pytree to a pytree of the same structure. Every leaf has a leading batch axis.
-      x0: the first iterate.
+      x0: the first iterate. A leaf of whole numbers is converted to floating point.
       solver: see :class:`deqjax.types.Solver`.
       unroll: run exactly ``max_steps`` iterations in a checkpointed scan, which reverse mode can differentiate, and
         return the last finite x instead of the best one.
 
     Returns:
       For each image, the x with the smallest finite residual, or x0 if no residual is finite; and the :class:`Stats`.
+      A leaf of half precision is solved in single precision and returned in its own type; the residual is that of the
+      x in single precision.
 
     Raises:
-      ValueError: the shapes of f(x) and x differ, ``max_steps`` is less than 1, or ``rtol`` is negative.
+      ValueError: the shapes of f(x) and x differ, a leaf is not numeric, ``max_steps`` or ``rtol`` is not a plain
+        number, ``max_steps`` is less than 1, or ``rtol`` is negative.
 
     >>> from deqjax.solvers import Picard
     >>> x, stats = solve(lambda x: 0.5 * x + 1, jnp.zeros((2, 3)), Picard(rtol=1e-5))
     >>> x[0].round(3), stats.converged
     (Array([2., 2., 2.], dtype=float32), Array([ True,  True], dtype=bool))
     """
+    for name in ("max_steps", "rtol"):
+        if not isinstance(getattr(solver, name), Real):
+            raise ValueError(f"{name} must be a plain number, not a {type(getattr(solver, name)).__name__}")
     if solver.max_steps < 1:
         raise ValueError(f"max_steps must be at least 1; it is {solver.max_steps}")
     if not solver.rtol >= 0:
         raise ValueError(f"rtol must be at least 0; it is {solver.rtol}")
+    x0, as_given = in_solver_precision(x0)
     start, restore = real_view(x0)
     batch, dtype = start.shape[0], start.dtype
-    taken, produced = _describe(x0), _describe(jax.eval_shape(f, x0))
-    if produced != taken:
-        raise ValueError(f"f must return the shapes of its argument; x has {taken} and f(x) has {produced}")
+    expected, produced = _describe(x0), _describe(jax.eval_shape(f, x0))
+    if produced != expected:
+        raise ValueError(f"f must return the shapes of its argument; x has {expected} and f(x) has {produced}")
 
     def body(carry: _Carry) -> _Carry:
         fx, _ = real_view(f(restore(carry.x)))
@@ -112,7 +136,10 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
         better = carry.active & finite & (unroll | (residual < carry.best_residual))
         active = carry.active & finite & (residual > solver.rtol)
         update = jax.vmap(solver.update, in_axes=(0, 0, None, 0))
-        x, solver_state = update(carry.x, fx, carry.step, carry.solver_state)
+        taken = (carry.x, fx, carry.solver_state)
+        if unroll:  # an update of an image that has stopped may have an infinite derivative, and 0 times it is NaN
+            taken = jax.tree.map(lambda leaf: _without_gradient(~active, leaf), taken)
+        x, solver_state = update(taken[0], taken[1], carry.step, taken[2])
         return _Carry(
             step=carry.step + 1,
             x=jnp.where(active[:, None], x, carry.x),
@@ -140,10 +167,15 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
     else:
         carry = jax.lax.while_loop(lambda c: jnp.any(c.active) & (c.step < solver.max_steps), body, carry)
     converged = carry.best_residual <= solver.rtol
-    return restore(carry.best_x), Stats(carry.num_steps, carry.best_residual, converged, carry.residuals)
+    return as_given(restore(carry.best_x)), Stats(carry.num_steps, carry.best_residual, converged, carry.residuals)
 
 
 def _describe(tree: State) -> State:
     """Replace every leaf by a text with its shape, and whether it is real or complex."""
     kind = lambda leaf: "complex" if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else "real"
     return jax.tree.map(lambda leaf: f"{kind(leaf)} {leaf.shape}", tree)
+
+
+def _without_gradient(images: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Return the leaf, whose derivative is zero for some images of the batch."""
+    return jnp.where(images.reshape(-1, *[1] * (leaf.ndim - 1)), jax.lax.stop_gradient(leaf), leaf)

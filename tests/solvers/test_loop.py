@@ -60,6 +60,37 @@ def test_relative_residual_of_zero_large_small_and_non_finite_vectors() -> None:
     assert not jnp.isfinite(residual[5:]).any()
 
 
+@pytest.mark.parametrize("largest", [1e-38, 1e-30, 1.0, 1e30, 1.5e38, 3e38])
+def test_the_relative_residual_does_not_depend_on_the_scale(largest: float) -> None:
+    x, fx = jnp.array([[1.0, 0.5, 0.0]]), jnp.array([[0.5, 0.25, 0.25]])
+    expected = np.linalg.norm(fx - x) / np.linalg.norm(x)
+    for sign in (1, -1):
+        factor = jnp.float32(sign * largest)
+        np.testing.assert_allclose(relative_residual(factor * x, factor * fx), expected, rtol=1e-5)
+    assert jnp.isfinite(relative_residual(jnp.array([[1e-38, 0]]), jnp.array([[3e38, 0]]))).all()
+
+
+@pytest.mark.parametrize("slope", [3.0, -3.0, 1.5, 10.0, 1e3, -1e10, 1e25])
+@pytest.mark.parametrize("solver", [Picard(max_steps=300), Picard(0.5, max_steps=300)], ids=["undamped", "damped"])
+def test_a_diverging_iteration_is_not_reported_as_converged(solver: Solver, slope: float) -> None:
+    x, stats = solve(lambda x: slope * x + 1, jnp.zeros((1, 2)), solver)
+    relative = abs(float(slope * x[0, 0] + 1 - x[0, 0])) / abs(float(x[0, 0]) or 1)
+    assert bool(stats.converged[0]) == (relative <= 1e-4)
+    np.testing.assert_allclose(stats.residual[0], relative, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
+@pytest.mark.parametrize("solver", [Picard(max_steps=20), Anderson(), Broyden()], ids=["Picard", "Anderson", "Broyden"])
+def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver, exponent: int) -> None:
+    factor = jnp.float32(2.0**exponent)
+    f = lambda x, c: 0.9 * jnp.roll(x, 1, axis=1) + 0.05 * c * jnp.tanh(x / c) + c * jnp.arange(5.0)
+    run = jax.jit(lambda c: solve(lambda x: f(x, c), jnp.zeros((1, 5)), solver))
+    (x, stats), (expected, reference) = run(factor), run(jnp.float32(1))
+    np.testing.assert_allclose(x / factor, expected, rtol=1e-4)
+    assert abs(int(stats.num_steps[0]) - int(reference.num_steps[0])) <= 1
+    assert stats.converged.tolist() == reference.converged.tolist()
+
+
 @pytest.mark.parametrize(
     ("f", "x0", "solver", "message"),
     [
@@ -70,6 +101,8 @@ def test_relative_residual_of_zero_large_small_and_non_finite_vectors() -> None:
         (lambda x: (x,), jnp.zeros((1, 2)), Picard(), "f must return the shapes of its argument"),
         (lambda x: x, jnp.zeros(()), Picard(), r"leading batch axis.*\[\(\)\]"),
         (lambda x: x, (jnp.zeros((1, 2)), jnp.zeros((2, 2))), Picard(), r"\(1, 2\), \(2, 2\)"),
+        (lambda x: x, jnp.zeros((1, 2)), Picard(rtol=jnp.array(1e-3)), "rtol must be a plain number"),  # type: ignore
+        (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=jnp.array(3)), "max_steps must be a plain"),  # type: ignore
         (lambda x: x, jnp.zeros((1, 2)), Anderson(history=0), "history >= 1; it is 0"),
         (lambda x: x, jnp.zeros((1, 2)), Broyden(history=0), "history >= 1; it is 0"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from contractions import Args, f, problem, residual_of, residuals_of, run, start, with_settings
 
-from deqjax import Implicit, fixed_point, solvers
+from deqjax import Implicit, Unrolled, fixed_point, solvers
 from deqjax.solvers import Anderson, Broyden, JaxoptAnderson, JaxoptBroyden, JaxoptPicard, Picard
 from deqjax.types import Solver
 
@@ -176,3 +176,24 @@ def test_the_implicit_gradient_under_jit_equals_that_of_a_long_iteration(row: Ro
 
     gradient, expected = (jax.jit(jax.grad(loss))(args) for loss in (implicit, iterated))
     chex.assert_trees_all_close(gradient, expected, rtol=1e-7, atol=1e-7)
+
+
+@each_row
+def test_single_precision_is_solved_while_x64_is_on(row: Row) -> None:
+    with jax.enable_x64(True):
+        x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((1, 2), jnp.float32), 1.0, solver=row.single)
+        assert x.dtype == jnp.float32
+        assert stats.converged.all()
+        np.testing.assert_allclose(x, 2, rtol=1e-3)
+
+
+@each_row
+@pytest.mark.parametrize("steps", [3, 60])
+def test_the_unrolled_gradient_is_finite_before_and_after_convergence(row: Row, steps: int) -> None:
+    solver = with_settings(row.single, max_steps=steps)
+    unrolled = lambda b: fixed_point(
+        lambda x, b: 0.5 * jnp.cos(x) + b, jnp.zeros((2, 3)), b, solver=solver, adjoint=Unrolled()
+    )[0].sum()
+    slope = jax.grad(unrolled)(1.0)
+    assert jnp.isfinite(slope)
+    assert steps == 3 or abs(slope - 6 / (1 + 0.5 * np.sin(1.1775))) < 5e-2
