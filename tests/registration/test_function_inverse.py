@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from deqjax.registration.__main__ import main
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
 from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, register_line
