@@ -116,11 +116,14 @@ def _from_subspace(space: _Subspace, residual: jax.Array) -> jax.Array:
     count = space.q.shape[0]
     valid = jnp.any(space.q != 0, axis=-1).T  # (batch, vectors)
     padding = (~valid)[:, :, None] * jnp.eye(count, dtype=space.z.dtype)
-    orthogonal, triangle = jnp.zeros_like(space.z), jnp.zeros((*valid.shape, count), space.z.dtype)
-    for j in range(count):
+
+    def factorise(j: jax.Array, carry: tuple) -> tuple:
+        orthogonal, triangle = carry
         new, coefficients, norm = _orthonormal(orthogonal, space.z[j])
-        orthogonal = orthogonal.at[j].set(new)
-        triangle = triangle.at[:, :, j].set(coefficients.T).at[:, j, j].set(norm)
+        return orthogonal.at[j].set(new), triangle.at[:, :, j].set(coefficients.T).at[:, j, j].set(norm)
+
+    start = (jnp.zeros_like(space.z), jnp.zeros((*valid.shape, count), space.z.dtype))
+    orthogonal, triangle = jax.lax.fori_loop(0, count, factorise, start)
     triangle = triangle + padding
     along = _inner(orthogonal, space.r)
     rest = jnp.linalg.norm(space.r - jnp.einsum("mb,mbn->bn", along, orthogonal, precision="highest"), axis=-1)
