@@ -12,6 +12,8 @@ ROOT = Path(deqjax.__file__).parent
 LAYERS = [
     {"types", "pytree", "scaling", "atomic_write", "file_checks", "nifti_files"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
+    {"gradient_error"},
+    {"adjoints"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct"},
     {"objectives"},

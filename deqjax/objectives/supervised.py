@@ -1,13 +1,13 @@
 """Learning with fully sampled targets: the denoiser alone, the unrolled iteration, and the equilibrium."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from deqjax.data import Batch
-from deqjax.implicit import Unrolled
+from deqjax.implicit import Implicit, Unrolled
 from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.maps.parameters import apply_net
 from deqjax.objectives.acquisition import Acquisition
@@ -82,6 +82,9 @@ class Supervised:
     Everything is in the units in which the map works. If the method has a net for the start, that net is trained to
     predict the fixed point, ``mean |start - x*|^2``; this term has no influence on the fixed point.
 
+    An image whose implicit gradient is refused (:class:`deqjax.Implicit`, ``nan_above``) does not contribute to the
+    gradient of the fixed point in that step; the training step counts it as ``backward_refused``.
+
     Attributes:
       unrolled: if above 0, train this number of iterations of the map end to end in place of the equilibrium.
       jacobian: the penalty that keeps the map contracting.
@@ -105,6 +108,8 @@ class Supervised:
     def bind(self, problem: Problem) -> ObjectiveFunction:
         """Make the function of the parameters."""
         recon, loss, acquire = problem
+        if isinstance(recon.adjoint, Implicit):  # one image may not spoil the gradient of the batch
+            recon = recon.replace(adjoint=replace(recon.adjoint, on_failure="drop"))
         if self.unrolled:  # the last evaluation only measures the residual
             recon = recon.replace(solver=Picard(max_steps=self.unrolled + 1, rtol=0.0), adjoint=Unrolled())
 

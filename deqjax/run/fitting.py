@@ -16,8 +16,11 @@ import optax
 from deqjax.data import prefetch
 from deqjax.run.experiment import Experiment
 from deqjax.run.folder import Run
-from deqjax.training import check_finite, create_state, make_train_step, replicate, restart
+from deqjax.training import NonFiniteError, check_finite, create_state, make_train_step, replicate, restart
 from deqjax.types import Params
+
+MOST_REFUSED = 20
+"""The number of steps in a row without any accepted gradient after which training stops."""
 
 
 class Fitted(NamedTuple):
@@ -47,7 +50,8 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
 
     Raises:
       ValueError: the data, the parameters and the folder do not fit together. Nothing has been written then.
-      NonFiniteError: a loss, a gradient or a parameter is not finite.
+      NonFiniteError: a loss, a gradient or a parameter is not finite, or all gradients were refused in many steps in a
+        row.
       KeyboardInterrupt: SIGINT or SIGTERM came; the running step is finished and saved first.
     """
     settings = experiment.settings
@@ -82,6 +86,7 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
 
     history: list[dict[str, float]] = []
     validation: dict[str, float] = {}
+    refused = 0
     with contextlib.ExitStack() as stack:
         checkpoints = log = None
         if run is not None:
@@ -96,6 +101,13 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
                 state = restart(state, phases[phase_at(step)].optimizer)
             state, found = steps[phase_at(step)](state, next(batches))
             check_finite(found, step + 1)
+            refused = refused + 1 if found.get("backward_refused", 0) == 1 else 0
+            if refused == MOST_REFUSED:
+                raise NonFiniteError(
+                    f"step {step + 1}: the gradients of all images were refused in {refused} steps in a row, so that "
+                    "nothing is learned any more. The last checkpoint is good; a stronger Jacobian penalty, a lower "
+                    "learning rate or more backward steps may help, see --resume-from"
+                )
             last = step + 1 == total
             due = (step + 1) % settings.validate_every == 0 or last
             validation = experiment.validate(experiment.exported(state.ema)) if due else {}

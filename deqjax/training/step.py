@@ -77,6 +77,7 @@ def make_train_step(
                 "backward_steps": jnp.mean(backward.num_steps),
                 "backward_residual": jnp.mean(backward.residual),
                 "backward_converged": jnp.mean(backward.converged),
+                "backward_refused": jnp.mean(jnp.isinf(backward.error)),
             }
         value, gradient, metrics = jax.lax.pmean((value, gradient, metrics), "data")
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)

@@ -1,5 +1,7 @@
 """Training trains: both objectives go down on phantoms, and whatever is learned moves and stays where it may be."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -62,7 +64,7 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     """
     solver = dj.solvers.Anderson(max_steps=20, rtol=1e-4)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=3, features=8, residual=False), penalty=0.2, learn_penalty=True)
-    recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=1e-3))
+    recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=1e-3, nan_above=np.inf))
     loss = dj.losses.PerpendicularSSIM(weight=0.6)
     problem = Problem(recon, loss, Acquisition(center_fraction=0.125))
     batch = batch_of()
@@ -92,6 +94,7 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     assert 1 < first["backward_steps"] <= 20
     assert 0 < first["forward_residual"] <= 1e-4
     assert 0 < first["backward_residual"] <= 1.1e-3
+    assert mean(found, "backward_refused") == 0  # the map stops contracting, and every gradient is used here
     assert first["forward_converged"] == 1
     assert 0 < first["jacobian"] < 1
 
@@ -151,3 +154,18 @@ def test_the_loss_is_that_of_the_reconstruction_in_its_units():
     np.testing.assert_allclose(value, expected, rtol=1e-4)
     np.testing.assert_allclose(metrics["forward_residual"], jnp.mean(stats.residual), rtol=1e-4)
     assert metrics["forward_steps"] == 4
+
+
+def test_an_image_whose_gradient_is_refused_does_not_spoil_the_batch():
+    """With a bound that no backward solve of one step reaches, only the direct terms of the loss are left."""
+    step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
+    solver, adjoint = dj.solvers.Anderson(max_steps=20, rtol=1e-4), dj.Implicit(dj.solvers.Picard(max_steps=2))
+    problem = Problem(dj.Reconstructor(step, solver, dataclasses.replace(adjoint, nan_above=1e-6)), dj.losses.MSE())
+    _, found = train(Supervised(), problem, batch_of(), 2, 1e-3)
+    assert all(row["backward_refused"] == 1 for row in found)
+    assert all(row["gradient_norm"] == 0 for row in found)
+    _, found = train(
+        Supervised(), problem._replace(recon=problem.recon.replace(adjoint=dj.Implicit())), batch_of(), 2, 1e-3
+    )
+    assert all(row["backward_refused"] == 0 for row in found)
+    assert all(row["gradient_norm"] > 0 for row in found)
