@@ -49,8 +49,9 @@ def estimate_error(product: Transpose, v: State, w: State) -> jax.Array:
       w: the solution.
 
     >>> slopes, w = jnp.array([0.5, 0.999]), jnp.array([[2.0, 900.0]])
-    >>> estimate_error(lambda w: slopes * w, jnp.ones((1, 2)), w).round(2)  # w* is [2, 1000]; the residual is 1e-4
-    Array([0.1], dtype=float32)
+    >>> error = estimate_error(lambda w: slopes * w, jnp.ones((1, 2)), w)  # w* is [2, 1000]; the residual is 1e-4
+    >>> round(float(error[0]), 2)
+    0.1
     """
     flat_w, restore = real_view(w)
     flat_v, _ = real_view(v)
