@@ -73,7 +73,8 @@ def fixed_point(
     if isinstance(adjoint, Unrolled):
         return solve(lambda x: f(x, args), x0, solver, unroll=True)
     _check_settings(solver, adjoint)
-    x0, as_given = in_solver_precision(jax.lax.stop_gradient(x0))  # saves the differentiation of whatever made x0
+    x0, as_given = in_solver_precision(x0)
+    x0 = jax.lax.stop_gradient(x0)  # saves the differentiation of whatever made x0
     probe = backward_probe(jax.tree.leaves(x0)[0].shape[0]) if probe is None else probe
     converted, captured = jax.closure_convert(f, x0, args)
     if captured:

@@ -328,13 +328,16 @@ def test_a_start_of_half_precision_or_of_whole_numbers_has_a_solution_and_a_grad
     for adjoint in (Implicit(), Unrolled()):
         loss = lambda b, a=adjoint: fixed_point(lambda y, b: 0.5 * jnp.cos(y) + b, x0, b, adjoint=a)
         (x, stats), slope = loss(1.0), jax.grad(lambda b, loss=loss: loss(b)[0].astype(float).sum())(1.0)
-        assert x.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else float)
+        assert x.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32)
         assert stats.converged.all()
-        np.testing.assert_allclose(x.astype(float), 1.1775, rtol=6e-3)
-        np.testing.assert_allclose(slope, 3 / (1 + 0.5 * np.sin(1.1775)), rtol=1e-2)
+        np.testing.assert_allclose(x.astype(float), 1.1872, rtol=6e-3)
+        np.testing.assert_allclose(slope, 3 / (1 + 0.5 * np.sin(1.1872)), rtol=1e-2)
 
 
-@pytest.mark.parametrize("x0", [jnp.zeros((1, 2), bool), [["a"]], jax.random.split(jax.random.key(0), 2)])
+NOT_NUMERIC = [jnp.zeros((1, 2), bool), (jnp.zeros((1, 2)), jnp.ones((1, 2), bool))]
+
+
+@pytest.mark.parametrize("x0", NOT_NUMERIC)
 def test_a_start_that_is_not_numeric_raises_an_error(x0: Any) -> None:
     with pytest.raises(ValueError, match="every leaf of the first iterate must be"):
         fixed_point(lambda x, b: x + b, x0, 1.0)
