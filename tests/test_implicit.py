@@ -253,6 +253,7 @@ def test_forward_mode_and_second_derivatives_equal_those_of_a_long_scan(kind: st
     np.testing.assert_allclose(along(gradient(kind, SOLVER, EXACT, args)[1][0], vector), found[0], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_hessian_of_a_captured_and_of_a_passed_array() -> None:
     x0, adjoint = jnp.zeros((1, 2)), Implicit(Anderson(rtol=1e-6))
     passed = lambda c: fixed_point(lambda x, c: 0.5 * x + c**2, x0, c, adjoint=adjoint)[0].sum()

@@ -20,6 +20,9 @@ class PrimalDual:
     converges for every step size below 2. The weight is relative to the scale of the data
     (:class:`deqjax.EnergyScale`). It can be learned, because the fixed point is differentiable with respect to it.
 
+    Where the dual variable is not unique, the Jacobian of the map has the eigenvalue 1, and :class:`deqjax.Implicit`
+    refuses the gradient although it is right: set its ``nan_above`` to ``inf``.
+
     Sources: L. Condat, "A primal-dual splitting method for convex optimization involving Lipschitzian, proximable and
     linear composite terms", J. Optim. Theory Appl. 158:460, 2013, algorithm 3.1 and theorem 3.1; B. C. Vu, Adv.
     Comput. Math. 38:667, 2013.

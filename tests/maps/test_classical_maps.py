@@ -138,7 +138,9 @@ def test_implicit_gradients_equal_finite_differences(name: str, model: str, floa
     recon = dj.Reconstructor(
         iteration,
         EXACT,
-        dj.Implicit(dj.solvers.Anderson(history=10, ridge=1e-10, max_steps=2000, rtol=1e-10), rtol=1e-8),
+        dj.Implicit(
+            dj.solvers.Anderson(history=10, ridge=1e-10, max_steps=2000, rtol=1e-10), rtol=1e-8, nan_above=np.inf
+        ),
     )
     weight = random_complex(BATCH, *SHAPE, seed=6)
 

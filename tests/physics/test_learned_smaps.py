@@ -22,7 +22,7 @@ EXACT = dj.solvers.Anderson(history=10, ridge=1e-10, max_steps=1000, rtol=1e-12)
 RECON = dj.Reconstructor(
     dj.maps.PrimalDual(dj.priors.TotalVariation(), 0.05),
     EXACT,
-    dj.Implicit(dataclasses.replace(EXACT, rtol=1e-9), rtol=1e-9),
+    dj.Implicit(dataclasses.replace(EXACT, rtol=1e-9), rtol=1e-9, nan_above=np.inf),
     smaps=LearnedSmaps(NET),
 )
 

@@ -130,5 +130,5 @@ def test_gradients_are_finite_and_that_of_the_energy_is_the_normal_operator(row:
 @pytest.mark.parametrize("A", [{"net": {}}, dj.solvers.Picard()], ids=lambda A: type(A).__name__)
 def test_the_reconstructor_rejects_objects_that_are_not_forward_models(A: Any) -> None:
     recon = dj.Reconstructor(dj.maps.PrimalDual(dj.priors.TotalVariation()))
-    with pytest.raises(ValueError, match=f"A must be a forward model, not {type(A).__name__}"):
+    with pytest.raises(ValueError, match=f"A must be a forward model, .*not {type(A).__name__}"):
         recon({}, A, jnp.ones(IMAGE, complex))

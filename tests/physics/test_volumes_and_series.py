@@ -142,5 +142,5 @@ def reconstruct(A: ForwardModel, kspace: jax.Array) -> tuple[jax.Array, dj.Stats
 def test_networks_reject_volumes_with_an_error() -> None:
     method = dj.Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=2)))
     A = models(1)["volume"]
-    with pytest.raises(ValueError, match=r"DnCNN takes images \(batch, y, x\), not of shape \(1, 5, 7, 9\)"):
+    with pytest.raises(ValueError, match=r"DnCNN needs images \(batch, y, x\), and these have shape \(1, 5, 7, 9\)"):
         method(method.init(jax.random.key(0)), A, A.forward(random_complex(SHAPE)))

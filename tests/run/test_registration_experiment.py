@@ -87,9 +87,9 @@ def arguments(files):
 
 
 @pytest.fixture(scope="module")
-def finished(arguments, tmp_path_factory):
+def finished(run, arguments, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "run"
-    succeed("train", arguments(out))
+    run("train.py", *arguments(out))
     return out
 
 
