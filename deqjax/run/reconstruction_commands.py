@@ -1,6 +1,7 @@
 """The commands of reconstruction: train, evaluate, info, models, configs, masks."""
 
 import argparse
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,7 @@ def add_command(
     commands: argparse._SubParsersAction, name: str, run, summary: str, text: str = "", takes_overrides: bool = False
 ) -> argparse.ArgumentParser:
     """Add one command: its name, its function of the parsed arguments, a summary, and a description with examples."""
-    lines = text.splitlines()
-    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    description = "\n".join(line[indent:] for line in lines).strip() or f"{summary[0].upper()}{summary[1:]}."
+    description = textwrap.dedent(text).strip() or f"{summary[0].upper()}{summary[1:]}."
     command = commands.add_parser(
         name,
         help=summary,
