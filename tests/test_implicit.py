@@ -232,7 +232,10 @@ def along(gradient: dict, direction: dict) -> float:
     return sum(float(jnp.sum(gradient[name] * direction[name]).real) for name in gradient)
 
 
-@pytest.mark.parametrize("kind", ["real", "complex", "pair"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("real", marks=pytest.mark.slow), pytest.param("complex", marks=pytest.mark.slow), "pair"],
+)
 def test_forward_mode_and_second_derivatives_equal_those_of_a_long_scan(kind: str, float64: None) -> None:
     f, x0, args = problem(kind)
     vector = direction(args)

@@ -61,7 +61,7 @@ def test_reconstruct_kspace_uses_a_model(slice_and_mask: tuple) -> None:
     assert bool(stats.converged)
 
 
-@each_model
+@pytest.mark.parametrize("name", ["brain", pytest.param("brain-dncnn", marks=pytest.mark.slow), "brain-small"])
 @pytest.mark.skipif(not REAL.exists(), reason="the real slices are not available")
 def test_a_model_reaches_its_gain_on_real_slices(name: str) -> None:
     scan = dj.data.read_volume(REAL, (0, 1))

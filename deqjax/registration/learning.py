@@ -49,7 +49,7 @@ class Unsupervised:
     >>> network = ImageAttention(width=4)
     >>> params = {"network": network.init(jax.random.key(0), images[0], images[1], grid)}
     >>> objective = Unsupervised().bind(RegistrationProblem(network, grid))
-    >>> objective(params, {}, PairBatch(images, images[::-1]), None, None)[0].shape
+    >>> jax.eval_shape(objective, params, {}, PairBatch(images, images[::-1]), None, None)[0].shape
     ()
     """
 

@@ -39,6 +39,7 @@ def test_every_solver_finds_the_same_fixed_point(solver, float64):
     np.testing.assert_allclose(velocities[0], velocities[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_validation_loss_has_gradients_for_smoothing_and_weight(float64):
     fixed, moving, bent = pair()
     grid = Grid.of(SHAPE)

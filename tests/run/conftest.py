@@ -93,7 +93,6 @@ def run(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    environment.pop("XLA_FLAGS", None)
 
     def start(*arguments, code=0):
         command = [sys.executable, *map(str, arguments)]

@@ -136,6 +136,7 @@ def test_a_model_is_evaluated_with_other_settings(finished, tmp_path):
     assert "holds other results" in refusal("evaluate", [str(finished / "model"), f"--out={out}"])
 
 
+@pytest.mark.slow
 def test_training_in_memory_lowers_the_objective(files):
     overrides = ["phase.train.steps=25", "run.validate_every=100"]
     experiment = registration_experiment(read_registration_config(files / "tiny.toml", overrides), spots(2))
