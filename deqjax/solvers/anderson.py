@@ -59,7 +59,7 @@ class Anderson:
         if self.history < 1:
             raise ValueError(f"Anderson needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
-        return AndersonState(empty, empty, init_best(x))
+        return AndersonState(empty, empty, init_best(x, allowed=10))
 
     def update(
         self, x: jax.Array, fx: jax.Array, step: jax.Array, state: AndersonState

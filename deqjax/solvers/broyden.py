@@ -34,7 +34,7 @@ class Broyden:
 
     ``x+ = x - H g(x)``. Every step computes H anew from ``H_0 = -relaxation I`` and the last pairs ``s = dx, c = dg``,
     the oldest first: ``H <- H + (s - H c) s^T H / (s^T H c)``. A pair is left out if rounding errors dominate its
-    denominator. Where the residual has grown more than tenfold, the next step is a relaxed one from the best iterate;
+    denominator. Where the residual has grown more than 1000-fold, the next step is a relaxed one from the best iterate;
     see :mod:`deqjax.solvers.safeguard`.
 
     Source: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations", Math. Comput. 19:577,
@@ -61,7 +61,7 @@ class Broyden:
         if self.history < 1:
             raise ValueError(f"Broyden needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
-        return BroydenState(jnp.zeros_like(x), jnp.zeros_like(x), empty, empty, init_best(x))
+        return BroydenState(jnp.zeros_like(x), jnp.zeros_like(x), empty, empty, init_best(x, allowed=1000))
 
     def update(
         self, x: jax.Array, fx: jax.Array, step: jax.Array, state: BroydenState

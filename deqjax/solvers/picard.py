@@ -32,7 +32,7 @@ class Picard:
     rtol: float = 1e-4
 
     def init(self, x: jax.Array) -> Best:
-        return init_best(x)
+        return init_best(x, allowed=10)
 
     def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: Best) -> tuple[jax.Array, Best]:
         return safeguard(x, fx - x, x + self.relaxation * (fx - x), step, state)
