@@ -49,9 +49,9 @@ class Anderson:
     (True, 5)
     """
 
-    history: int = 5
+    history: int = 10
     relaxation: float = 1.0
-    ridge: float = 1e-2
+    ridge: float = 1e-4
     max_steps: int = 50
     rtol: float = 1e-4
 
