@@ -83,7 +83,9 @@ def forward_model(name: str, smaps: jax.Array) -> Any:
         return CompressedSensing(dj.physics.gaussian_matrix(jax.random.key(0), 12, SIZE))
     angles, radii = np.arange(5) * 2.4, np.linspace(-0.5, 0.4, 6)
     spokes = np.stack([np.outer(np.sin(angles), radii), np.outer(np.cos(angles), radii)], axis=-1)
-    return NonCartesian(jnp.asarray(4 * spokes), smaps, jnp.full((5, 6), 0.02), tolerance=1e-12)
+    trajectory, density = jnp.asarray(4 * spokes), jnp.full((5, 6), 0.02)
+    spectrum = dj.physics.toeplitz_spectrum(trajectory, density, SIZE, 1e-12)
+    return NonCartesian(trajectory, smaps, density, spectrum, tolerance=1e-12)
 
 
 MODELS = ("Sense", "MaskedFourier", "NonCartesian", "PhaseModulated", "Blur", "Inpainting", "CompressedSensing")
@@ -239,12 +241,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", nargs="+", choices=MAPS, default=list(MAPS), help="default: all")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
-    parser.add_argument("--all", action="store_true", help="every combination: 1176 cases, three hours of one core")
+    parser.add_argument("--all", action="store_true", help="every combination: 1176 cases")
     parser.add_argument(
         "--json",
         type=Path,
         metavar="OUT",
-        help="write the rows to this file as they come; what it holds is not run again",
+        help="write the rows to this file; what it holds is not run again",
     )
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)

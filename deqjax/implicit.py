@@ -96,9 +96,11 @@ def root(
     """Solve ``f(x, args) = 0`` for every image of a batch, differentiable with respect to ``args``.
 
     It is the fixed point of ``x - f(x, args)``. The relative residual of the :class:`Stats` is therefore
-    ``||f(x)|| / ||x||``, and a Picard step is ``x - relaxation f(x)``. Neither the sign nor the scale of f changes what
-    :class:`~deqjax.solvers.NewtonKrylov` and the limit of its steps are; the other solvers converge only if
-    ``x - f(x)`` is not far from a contraction, for example a gradient f that is multiplied by a step size.
+    ``||f(x)|| / ||x||``, and a Picard step is ``x - relaxation f(x)``. :class:`~deqjax.solvers.NewtonKrylov` finds roots
+    whatever the sign and the scale of f; the other solvers converge only if ``x - f(x)`` is not far from a contraction,
+    for example if f is a gradient times a step size. :class:`Implicit` estimates the error of the gradient well only if
+    the symmetric part of df/dx is positive or negative definite, or if x has at most 5 entries; otherwise it may refuse
+    a gradient that is right.
 
     Args:
       f: ``(x, args) -> residual``, with the structure and the shapes of x; see :func:`fixed_point`.
