@@ -46,7 +46,7 @@ class Anderson:
     >>> import deqjax as dj
     >>> x, stats = dj.fixed_point(lambda x, b: 0.9 * x + b, jnp.zeros((1, 2)), jnp.ones(2), solver=Anderson())
     >>> bool(stats.converged[0]), int(stats.num_steps[0])
-    (True, 5)
+    (True, 4)
     """
 
     history: int = 10
