@@ -65,7 +65,7 @@ def fixed_point(
         steps, or a setting of the solver or the adjoint is an array.
 
     >>> x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((3, 2)), jnp.array([1.0, 2.0]))
-    >>> x[0].round(3), stats.converged
+    >>> x[0].round(2), stats.converged
     (Array([2., 4.], dtype=float32), Array([ True,  True,  True], dtype=bool))
     """
     solver = Anderson() if solver is None else solver
