@@ -96,7 +96,7 @@ def root(
     """Solve ``f(x, args) = 0`` for every image of a batch, differentiable with respect to ``args``.
 
     It is the fixed point of ``x - f(x, args)``. The relative residual of the :class:`Stats` is therefore
-    ``||f(x)|| / ||x||``, and a Picard step is ``x - relaxation f(x)``. :class:`~deqjax.solvers.NewtonKrylov` finds roots
+    ``||f(x)|| / ||x||``, and a Picard step is ``x - relaxation f(x)``. :class:`~deqjax.solvers.NewtonKrylov` works
     whatever the sign and the scale of f; the other solvers converge only if ``x - f(x)`` is not far from a contraction,
     for example if f is a gradient times a step size. :class:`Implicit` estimates the error of the gradient well only if
     the symmetric part of df/dx is positive or negative definite, or if x has at most 5 entries; otherwise it may refuse
