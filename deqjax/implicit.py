@@ -117,8 +117,8 @@ def root(
       ValueError: see :func:`fixed_point`.
 
     >>> cube_root = lambda b: root(lambda x, b: x**3 - b, jnp.ones((1, 1)), b)[0].sum()
-    >>> cube_root(8.0).round(3), jax.grad(cube_root)(8.0).round(3)
-    (Array(2., dtype=float32), Array(0.083, dtype=float32))
+    >>> round(float(cube_root(8.0)), 3), round(float(jax.grad(cube_root)(8.0)), 3)
+    (2.0, 0.083)
     """
     solver = NewtonKrylov() if solver is None else solver
     adjoint = Implicit(NewtonKrylov(rtol=1e-5)) if adjoint is None else adjoint
