@@ -25,7 +25,6 @@ from deqjax.solvers import Anderson, Broyden, JaxoptAnderson, JaxoptBroyden, Jax
 from deqjax.types import MapArgs, Solver
 
 TOLERANCES = (1e-2, 1e-3, 1e-4)
-MAX_STEPS = 200
 SOLVERS: dict[str, Any] = {
     "Picard": Picard(),
     "Anderson, history 5, ridge 1e-2": Anderson(history=5, ridge=1e-2),
@@ -94,11 +93,11 @@ def run(f: Callable, solver: Solver, x0: Any, args: Any) -> tuple[Any, dj.Stats]
     return solve(lambda x: f(x, args), x0, solver)
 
 
-def measure(problem: Problem, solvers: dict[str, Any], rounds: int) -> Iterator[dict[str, Any]]:
+def measure(problem: Problem, solvers: dict[str, Any], rounds: int, max_steps: int) -> Iterator[dict[str, Any]]:
     """Yield one row for each solver and tolerance."""
     for rtol in TOLERANCES:
         calls = {
-            name: partial(run, problem.f, type(solver)(**(vars(solver) | {"rtol": rtol, "max_steps": MAX_STEPS})))
+            name: partial(run, problem.f, type(solver)(**(vars(solver) | {"rtol": rtol, "max_steps": max_steps})))
             for name, solver in solvers.items()
         }
         stats = {name: jax.block_until_ready(call(problem.x0, problem.args))[1] for name, call in calls.items()}
@@ -133,12 +132,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), help="default: all")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the timing, after one that is not counted")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the timing; 0 for none")
+    parser.add_argument("--max-steps", type=int, default=200, help="the largest number of evaluations of an image")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the rows to this file")
     options = parser.parse_args()
     found = {}
     for name in options.problems:
-        found[name] = list(measure(PROBLEMS[name](), SOLVERS, options.rounds))
+        found[name] = list(measure(PROBLEMS[name](), SOLVERS, options.rounds, options.max_steps))
         print(f"\n{name}\n\n{markdown(found[name])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
