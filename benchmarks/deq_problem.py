@@ -59,7 +59,7 @@ def contracting(params: Params, layers: int) -> Params:
 
 def make_method(layers: int, features: int, steps: int = STEPS) -> dj.Reconstructor:
     """Make a DE-Prox that takes exactly this number of steps in the forward and in the backward solve."""
-    solver = dj.solvers.Anderson(history=5, max_steps=steps, rtol=0.0)
+    solver = dj.solvers.Anderson(history=5, ridge=1e-2, max_steps=steps, rtol=0.0)
     adjoint = dj.Implicit(solver, rtol=0.0, nan_above=float("inf"))
     net: Any = dj.nets.DnCNN(layers=layers, features=features)
     step: Any = dj.maps.ProximalGradient(net)

@@ -1,7 +1,7 @@
 """deqjax: MR image reconstruction with deep equilibrium models, in JAX and Flax."""
 
 from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
-from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point
+from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
 from deqjax.model_folders import load, models, reconstruct_kspace, save
 from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
 from deqjax.reconstruct import Reconstructor
@@ -33,6 +33,7 @@ __all__ = [
     "physics",
     "priors",
     "reconstruct_kspace",
+    "root",
     "save",
     "solvers",
 ]

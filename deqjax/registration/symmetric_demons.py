@@ -74,7 +74,8 @@ def demons(
       squarings: the number of squarings of the exponential; 0 for the plain, additive demons.
       order: the interpolation order, 1 or 3.
       solver: the solver of the fixed point, by default `Broyden` with 100 steps and ``rtol`` 1e-4: on a pair of 2-D
-        brains of 64 x 64 it took 43 evaluations (smoothing 8, weight 0.03), `Picard` 152 and `Anderson` 177.
+        brains of 64 x 64 it took 43 evaluations (smoothing 8, weight 0.03), `Picard` 152 and `Anderson` with history 5
+        177.
       adjoint: see `deqjax.fixed_point`.
 
     Returns:

@@ -4,6 +4,17 @@ from deqjax.solvers.anderson import Anderson
 from deqjax.solvers.broyden import Broyden
 from deqjax.solvers.jaxopt_backend import JaxoptAnderson, JaxoptBroyden, JaxoptPicard
 from deqjax.solvers.loop import Stats, solve
+from deqjax.solvers.newton_krylov import NewtonKrylov
 from deqjax.solvers.picard import Picard
 
-__all__ = ["Anderson", "Broyden", "JaxoptAnderson", "JaxoptBroyden", "JaxoptPicard", "Picard", "Stats", "solve"]
+__all__ = [
+    "Anderson",
+    "Broyden",
+    "JaxoptAnderson",
+    "JaxoptBroyden",
+    "JaxoptPicard",
+    "NewtonKrylov",
+    "Picard",
+    "Stats",
+    "solve",
+]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.scaling import power_of_two_scale
+from deqjax.solvers.safeguard import Best, init_best, safeguard
 
 
 class AndersonState(NamedTuple):
@@ -18,6 +19,9 @@ class AndersonState(NamedTuple):
     residuals: jax.Array
     """Their residuals f(x) - x, (history, n)."""
 
+    best: Best
+    """The best iterate, for the safeguard."""
+
 
 @dataclass(frozen=True)
 class Anderson:
@@ -26,7 +30,8 @@ class Anderson:
     ``x+ = sum_i a_i (x_i + relaxation r_i)``, where a minimises ``||sum_i a_i r_i||^2 + ridge sum_i ||a_i r_i||^2``
     with ``sum_i a_i = 1`` and ``r_i = f(x_i) - x_i``. The ridge is relative to the norm of each residual. It bounds the
     condition number of the linear system by history / ridge. A ridge relative to the trace of the Gram matrix would
-    instead be large compared with the small residuals of late steps.
+    instead be large compared with the small residuals of late steps. Where the residual has grown more than tenfold,
+    the next step is a relaxed one from the best iterate; see :mod:`deqjax.solvers.safeguard`.
 
     Source: H. F. Walker and P. Ni, "Anderson acceleration for fixed-point iterations", SIAM J. Numer. Anal. 49:1715,
     2011, algorithm AA with equation 2.1.
@@ -41,12 +46,12 @@ class Anderson:
     >>> import deqjax as dj
     >>> x, stats = dj.fixed_point(lambda x, b: 0.9 * x + b, jnp.zeros((1, 2)), jnp.ones(2), solver=Anderson())
     >>> bool(stats.converged[0]), int(stats.num_steps[0])
-    (True, 5)
+    (True, 4)
     """
 
-    history: int = 5
+    history: int = 10
     relaxation: float = 1.0
-    ridge: float = 1e-2
+    ridge: float = 1e-4
     max_steps: int = 50
     rtol: float = 1e-4
 
@@ -54,7 +59,7 @@ class Anderson:
         if self.history < 1:
             raise ValueError(f"Anderson needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
-        return AndersonState(empty, empty)
+        return AndersonState(empty, empty, init_best(x, allowed=10))
 
     def update(
         self, x: jax.Array, fx: jax.Array, step: jax.Array, state: AndersonState
@@ -75,4 +80,6 @@ class Anderson:
         weights = jnp.linalg.solve(cosines, target) * target
         weights = jnp.where(jnp.any(used), weights, jnp.arange(self.history) == slot)
         weights = weights / jnp.sum(weights)
-        return weights @ (xs + self.relaxation * residuals), AndersonState(xs, residuals)
+        proposed = weights @ (xs + self.relaxation * residuals)
+        following, best = safeguard(x, fx - x, proposed, step, state.best)
+        return following, AndersonState(xs, residuals, best)

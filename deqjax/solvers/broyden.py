@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.scaling import power_of_two_scale
+from deqjax.solvers.safeguard import Best, init_best, safeguard
 
 
 class BroydenState(NamedTuple):
@@ -23,6 +24,9 @@ class BroydenState(NamedTuple):
     Every pair is scaled by a power of two so that its largest entry here is in [0.5, 1).
     """
 
+    best: Best
+    """The best iterate, for the safeguard."""
+
 
 @dataclass(frozen=True)
 class Broyden:
@@ -30,7 +34,8 @@ class Broyden:
 
     ``x+ = x - H g(x)``. Every step computes H anew from ``H_0 = -relaxation I`` and the last pairs ``s = dx, c = dg``,
     the oldest first: ``H <- H + (s - H c) s^T H / (s^T H c)``. A pair is left out if rounding errors dominate its
-    denominator.
+    denominator. Where the residual has grown more than 1000-fold, the next step is a relaxed one from the best iterate;
+    see :mod:`deqjax.solvers.safeguard`.
 
     Source: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations", Math. Comput. 19:577,
     1965, eq. 4.5; the limited memory after S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019.
@@ -56,7 +61,7 @@ class Broyden:
         if self.history < 1:
             raise ValueError(f"Broyden needs history >= 1; it is {self.history}")
         empty = jnp.zeros((self.history, *x.shape), x.dtype)
-        return BroydenState(jnp.zeros_like(x), jnp.zeros_like(x), empty, empty)
+        return BroydenState(jnp.zeros_like(x), jnp.zeros_like(x), empty, empty, init_best(x, allowed=1000))
 
     def update(
         self, x: jax.Array, fx: jax.Array, step: jax.Array, state: BroydenState
@@ -80,7 +85,8 @@ class Broyden:
         move = self.relaxation * residual
         for u, v in zip(left, right):
             move = move - u * (v @ residual)
-        return x + move, BroydenState(x, residual, steps, changes)
+        following, best = safeguard(x, residual, x + move, step, state.best)
+        return following, BroydenState(x, residual, steps, changes, best)
 
 
 def _norm(v: jax.Array) -> jax.Array:

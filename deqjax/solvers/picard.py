@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 import jax
 
+from deqjax.solvers.safeguard import Best, init_best, safeguard
+
 
 @dataclass(frozen=True)
 class Picard:
     """The damped fixed-point iteration ``x+ = x + relaxation (f(x) - x)``.
 
-    It converges linearly if f is a contraction.
+    It converges linearly if f is a contraction. Where the residual has grown more than tenfold, the next step is a
+    relaxed one from the best iterate; see :mod:`deqjax.solvers.safeguard`.
 
     Source: E. Picard, J. Math. Pures Appl. 6:145, 1890.
 
@@ -19,7 +22,8 @@ class Picard:
       rtol: the relative residual at which an image stops.
 
     >>> import jax.numpy as jnp
-    >>> Picard(relaxation=0.5).update(jnp.zeros(2), jnp.ones(2), 0, ())[0]
+    >>> solver = Picard(relaxation=0.5)
+    >>> solver.update(jnp.zeros(2), jnp.ones(2), 0, solver.init(jnp.zeros(2)))[0]
     Array([0.5, 0.5], dtype=float32)
     """
 
@@ -27,8 +31,8 @@ class Picard:
     max_steps: int = 100
     rtol: float = 1e-4
 
-    def init(self, x: jax.Array) -> tuple:
-        return ()
+    def init(self, x: jax.Array) -> Best:
+        return init_best(x, allowed=10)
 
-    def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: tuple) -> tuple[jax.Array, tuple]:
-        return x + self.relaxation * (fx - x), state
+    def update(self, x: jax.Array, fx: jax.Array, step: jax.Array, state: Best) -> tuple[jax.Array, Best]:
+        return safeguard(x, fx - x, x + self.relaxation * (fx - x), step, state)

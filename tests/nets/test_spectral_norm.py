@@ -148,3 +148,60 @@ def test_the_paths_are_those_of_the_net_and_only_kernels_change() -> None:
     chex.assert_trees_all_equal_structs(bounded, params)
     np.testing.assert_array_equal(bounded["conv_0"]["bias"], params["conv_0"]["bias"])
     assert not np.array_equal(bounded["conv_0"]["kernel"], params["conv_0"]["kernel"])
+
+
+OTHER_SHAPES = {
+    "dense": (6, 4),
+    "signal": (5, 3, 2),
+    "wide signal": (41, 2, 2),
+    "even": (4, 2, 2, 3),
+    "volume": (3, 3, 3, 2, 2),
+    "23 wide": (23, 23, 1, 2),
+    "25 wide": (25, 25, 1, 1),
+    "31 wide": (31, 31, 2, 1),
+    "63 wide": (1, 63, 1, 1),
+}
+"""Kernels that are not of images, or wider than the grid of frequencies or the images."""
+
+
+def dense_operator(kernel: np.ndarray, size: int) -> np.ndarray:
+    """The zero-padded convolution on images with this many pixels along every axis, as a matrix."""
+    spatial = kernel.shape[:-2]
+    points = np.stack(np.meshgrid(*[np.arange(size)] * len(spatial), indexing="ij"), -1).reshape(-1, len(spatial))
+    tap = points[None] - points[:, None] + np.array([width // 2 for width in spatial], int)
+    inside = ((tap >= 0) & (tap < np.array(spatial))).all(axis=-1)
+    entries = kernel[tuple(np.where(inside, tap[..., axis], 0) for axis in range(len(spatial)))]
+    matrix = np.where(inside[..., None, None], entries, 0)  # (out point, in point, in, out)
+    return matrix.transpose(0, 3, 1, 2).reshape(len(points) * kernel.shape[-1], -1)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_kernels_of_every_number_of_axes_and_width_are_bounded_for_every_size(positive: bool) -> None:
+    """A kernel of positive entries has its largest gain at the frequency 0, any other one between the frequencies."""
+    rng, bound = np.random.default_rng(0), 0.7
+    draw = lambda shape: np.abs(rng.normal(size=shape)) if positive else rng.normal(size=shape)
+    params = {name: {"kernel": np.asarray(draw(shape), np.float32)} for name, shape in OTHER_SHAPES.items()}
+    run = jax.jit(lambda p: (certify(p, bound), normalise(p, init_spectral(p), bound)[0]))
+    reported = norm_bounds(params)
+    for found in run(params):
+        for name, shape in OTHER_SHAPES.items():
+            kernel = np.asarray(found[name]["kernel"], float)
+            sizes = {0: (1,), 1: (3, 16, 80), 2: (6, 16), 3: (2, 5)}[len(shape) - 2]
+            norms = [np.linalg.norm(dense_operator(kernel, size) if len(shape) > 2 else kernel, 2) for size in sizes]
+            assert max(norms) <= bound * (1 + 1e-5), name
+    for name, shape in OTHER_SHAPES.items():
+        axes = tuple(range(len(shape) - 2))
+        fine = np.fft.fftn(params[name]["kernel"], [{1: 512, 2: 128, 3: 24}.get(len(axes), 1)] * len(axes), axes)
+        largest = np.linalg.svd(fine, compute_uv=False).max()
+        assert largest <= reported[f"{name}/kernel"] * (1 + 1e-5), name
+        assert reported[f"{name}/kernel"] <= 1.2 * largest, (name, "the bound is not far above the norm")
+
+
+def test_a_net_whose_norm_cannot_be_bounded_is_refused() -> None:
+    net = DnCNN(layers=3, features=4, group_norm=2)
+    params = {"net": dict(net.init(jax.random.key(0), jnp.zeros((1, 8, 8), complex))["params"])}
+    for refused in (params, {"net": {"embedding": jnp.ones((3, 4))}}, {"a": {"kernel": jnp.ones((2,) * 6)}}):
+        for function in (init_spectral, partial(certify, bound=1.0), lambda p: normalise(p, {}, 1.0)):
+            with pytest.raises(ValueError, match=r"(scale|embedding|kernel) of shape .* neither a kernel nor a bias"):
+                function(refused)
+    assert len(norm_bounds(params)) == 3, "the card of a model still reports its convolutions"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax.solvers import Anderson, Broyden, Picard, Stats, solve
+from deqjax.solvers import Anderson, Broyden, NewtonKrylov, Picard, Stats, solve
 from deqjax.solvers.loop import relative_residual
 from deqjax.types import Solver
 
@@ -20,7 +20,7 @@ def test_f_is_evaluated_once_per_step_on_the_whole_batch() -> None:
         jax.debug.callback(lambda x: calls.append(x.shape), x)
         return slope * x + 1
 
-    settings: list[Solver] = [Picard(), Anderson(), Broyden(max_steps=4, rtol=0.0)]
+    settings: list[Solver] = [Picard(), Anderson(), Broyden(max_steps=4, rtol=0.0), NewtonKrylov()]
     for solver in settings:
         calls.clear()
         _, stats = jax.block_until_ready(solve(f, jnp.zeros((2, 1)), solver))
@@ -80,7 +80,9 @@ def test_a_diverging_iteration_is_not_reported_as_converged(solver: Solver, slop
 
 
 @pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
-@pytest.mark.parametrize("solver", [Picard(max_steps=20), Anderson(), Broyden()], ids=["Picard", "Anderson", "Broyden"])
+@pytest.mark.parametrize(
+    "solver", [Picard(max_steps=20), Anderson(), Broyden(), NewtonKrylov()], ids=lambda solver: type(solver).__name__
+)
 def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver, exponent: int) -> None:
     factor = jnp.float32(2.0**exponent)
     f = lambda x, c: 0.9 * jnp.roll(x, 1, axis=1) + 0.05 * c * jnp.tanh(x / c) + c * jnp.arange(5.0)
@@ -105,6 +107,7 @@ def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver, exponent: int
         (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=jnp.array(3)), "max_steps must be a plain"),  # type: ignore
         (lambda x: x, jnp.zeros((1, 2)), Anderson(history=0), "history >= 1; it is 0"),
         (lambda x: x, jnp.zeros((1, 2)), Broyden(history=0), "history >= 1; it is 0"),
+        (lambda x: x, jnp.zeros((1, 2)), NewtonKrylov(history=0), "history >= 1 .* they are 0 and"),
     ],
 )
 def test_invalid_arguments_raise_errors(f: Callable, x0: object, solver: Solver, message: str) -> None:

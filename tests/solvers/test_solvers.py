@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from contractions import problem, residuals_of, run, start, with_settings
 
-from deqjax.solvers import Anderson, Broyden, JaxoptAnderson, JaxoptBroyden, JaxoptPicard, Picard
+from deqjax.solvers import Anderson, Broyden, JaxoptAnderson, JaxoptBroyden, JaxoptPicard, NewtonKrylov, Picard
 from deqjax.types import Solver
 
 SOLVERS = [
     Picard(max_steps=300, rtol=1e-5),
     Anderson(max_steps=60, rtol=1e-5),
     Broyden(history=4, max_steps=60, rtol=1e-5),
+    NewtonKrylov(max_steps=60, rtol=1e-5),
 ]
 each_solver = pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: type(solver).__name__)
 
@@ -32,9 +33,9 @@ def test_the_number_of_steps_does_not_depend_on_the_scale_of_x(solver: Solver) -
 
 def test_acceleration_needs_fewer_evaluations() -> None:
     args, _ = problem(0.08)
-    picard, anderson, broyden = (run(solver, args, start())[1].num_steps for solver in SOLVERS)
-    assert 2 * anderson[2] < picard[2]
-    assert 2 * broyden[2] < picard[2]
+    picard, *accelerated = (run(solver, args, start())[1].num_steps for solver in SOLVERS)
+    for num_steps in accelerated:
+        assert 2 * num_steps[2] < picard[2]
 
 
 @each_solver
@@ -101,6 +102,38 @@ def test_broyden_equals_its_formula(float64: None) -> None:
         H = H + np.outer(s - H @ c, s @ H) / (s @ H @ c)
         expected.append(x)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_newton_krylov_takes_the_steps_of_gmres_on_an_affine_map(float64: None) -> None:
+    """After k products the step minimises the residual over the Krylov subspace of dimension k."""
+    rng = np.random.default_rng(0)
+    M, b, x0 = rng.normal(size=(5, 5)), rng.normal(size=5), rng.normal(size=5)
+    J, r = M - np.eye(5), M @ x0 + b - x0
+    for k in (1, 2, 3, 4, 5):
+        found = iterates(NewtonKrylov(history=k, forcing=1e-9), lambda x: M @ x + b, x0, k + 1)
+        krylov = np.stack([np.linalg.matrix_power(J, power) @ r for power in range(k)], axis=1)
+        expected = x0 + krylov @ np.linalg.lstsq(J @ krylov, -r, rcond=None)[0]
+        np.testing.assert_allclose(found[-1], expected, rtol=1e-6)
+    np.testing.assert_allclose(found[-1], np.linalg.solve(-J, b), rtol=1e-6)
+
+
+def test_newton_krylov_converges_quadratically(float64: None) -> None:
+    g = lambda x: x + np.array([x[0] ** 2 + x[1] ** 2 - 4, np.exp(x[0]) + x[1] - 1])
+    points = iterates(NewtonKrylov(history=2, forcing=1e-9, rtol=1e-14), g, np.array([1.0, -1.7]), 13)
+    residuals = [np.linalg.norm(g(x) - x) for x in points[::3]]  # a Newton step of two unknowns takes 3 evaluations
+    assert residuals[-1] < 1e-12
+    assert residuals[3] < 3 * residuals[2] ** 2 < 9 * residuals[1] ** 4
+
+
+def test_newton_krylov_shortens_a_step_that_increases_the_residual_and_then_relaxes(float64: None) -> None:
+    g = lambda x: x + np.arctan(x)  # the full Newton step from 3 goes to -9.5, where the residual is larger
+    points = np.array(iterates(NewtonKrylov(), g, np.array([3.0]), 6))[:, 0]
+    move = points[2] - 3
+    np.testing.assert_allclose(move, -np.arctan(3) * 10, rtol=0.02)
+    np.testing.assert_allclose(points[3], 3 + move / 2, rtol=1e-9)
+    always_worse = lambda x: x + (1.0 if x[0] in (3.0, 3.03) else 5.0) + 1e-3 * x
+    points = np.array(iterates(NewtonKrylov(halvings=1, relaxation=0.25), always_worse, np.array([3.0]), 4))[:, 0]
+    np.testing.assert_allclose(points[4], 3 + 0.25 * 1.003)
 
 
 @pytest.mark.parametrize("name", ["Picard", "Anderson", "Broyden"])
