@@ -14,7 +14,7 @@ from deqjax import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_p
 from deqjax.solvers import Anderson, NewtonKrylov, Picard, Stats
 from deqjax.types import Adjoint, Solver
 
-SOLVER = Anderson(max_steps=100, rtol=1e-12)
+SOLVER = Anderson(history=5, max_steps=100, rtol=1e-12)  # with more history three unknowns take equally many steps
 EXACT = Implicit(SOLVER, rtol=1e-11)
 
 
