@@ -108,8 +108,9 @@ def reconstruct_kspace(
       kspace: an array (y, x) or (slice, coil, y, x), also with real and imaginary parts along a last axis of 2, or with
         the 16 axes of BART; a file of any format of :func:`deqjax.data.open_scan` or ``.npy``; or a
         :class:`deqjax.data.Scan`. An array with three axes also needs ``smaps``, which says what the first axis is.
-      mask: of any usual shape and type, for instance (x,), (1, x), (y, 1), (y, x) or (1, x, 1), or a file. None reads
-        it from the file, or from the empty lines.
+      mask: of any usual shape and type, for instance (x,), (1, x), (y, 1), (y, x) or (1, x, 1), or a file; or a setting
+        of :mod:`deqjax.masks`, which undersamples fully sampled data. None reads it from the file, or from the empty
+        lines.
       smaps: the coil sensitivities (coil, y, x) or (slice, coil, y, x), with the axes of BART, or a file; or how they
         are estimated, "espirit" or "low-resolution"; "auto" takes ESPIRiT where there are 8 calibration lines. None for
         one coil.

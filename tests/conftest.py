@@ -1,9 +1,12 @@
 """What tests of several folders share."""
 
+import os
 from collections.abc import Iterator
 
 import jax
 import pytest
+
+os.environ.setdefault("DEQJAX_CACHE", "off")  # the commands keep nothing outside the temporary folders
 
 
 @pytest.fixture

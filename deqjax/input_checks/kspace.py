@@ -18,7 +18,7 @@ CONCENTRATION = 0.4
 AMBIGUOUS = (
     "kspace of shape {shape} may be {n} coils of one slice, (coil, y, x), or {n} slices of one coil, (slice, y, x). "
     'For coils, pass kspace[None], which is (slice, coil, y, x), or smaps="espirit". For slices, pass kspace[:, None], '
-    "or smaps=None"
+    "or smaps=None (--maps espirit and --maps none in the command)"
 )
 
 

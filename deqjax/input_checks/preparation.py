@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from deqjax.data import Scan, ScanWarning, crop_image, open_scan, read_cfl
-from deqjax.data.fourier_numpy import fft1c, ifft1c
+from deqjax.data.fourier_numpy import fft1c, ifft1c, ifft2c
+from deqjax.data.scan import has_gaps
 from deqjax.file_checks import explain_content
 from deqjax.input_checks.coil_maps import ESTIMATES, check_norm, estimate_maps, name_map_axes
 from deqjax.input_checks.kspace import (
@@ -23,6 +24,7 @@ from deqjax.input_checks.kspace import (
     restore_phase,
 )
 from deqjax.input_checks.masks import check_mask, mask_of_data, name_mask_axes
+from deqjax.types import Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,16 @@ class PreparedScan:
     shift: tuple[float, float] = (0.0, 0.0)
     assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def reference(self) -> np.ndarray | None:
+        """Return the magnitude of the fully sampled data: the target of the file, or the root sum of squares."""
+        size = self.finish(np.zeros((len(self.kspace), *self.kspace.shape[-2:]), np.complex64)).shape
+        if self.scan.target is not None and self.scan.target.shape in (size, (1, *size)):
+            return self.scan.target.reshape(size)
+        if has_gaps(mask_of_data(self.kspace)):
+            return None
+        images = np.abs(ifft2c(self.kspace))
+        return np.abs(self.finish(images if images.ndim == 3 else np.sqrt((images**2).sum(axis=1))))
 
     def finish(self, images: np.ndarray) -> np.ndarray:
         """Return images (slice, y, x) to the axes, the phase and the size that belong to the input."""
@@ -86,6 +98,7 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
     if mask is None:
         pattern, note, doubts = *_read_from_data(kspace), ()
     else:
+        mask = _drawn(mask, scan, kspace, phase_axis) if isinstance(mask, Mask) else mask
         given = _move(name_mask_axes(mask, kspace.shape, phase_axis), centring, kspace)
         pattern, note, doubts = check_mask(given, kspace)
     assumed, warnings = (*assumed, *note), (*warnings, *doubts)
@@ -169,6 +182,14 @@ def _given_maps(smaps: Any, shape: tuple[int, ...]) -> tuple[np.ndarray | None, 
     maps, assumed = name_map_axes(smaps, shape)
     maps, warnings = check_norm(maps)
     return maps, assumed, warnings
+
+
+def _drawn(mask: Mask, scan: Scan, kspace: np.ndarray, phase_axis: int) -> np.ndarray:
+    """Draw a mask for fully sampled data; the name of the file is its seed."""
+    if has_gaps(mask_of_data(kspace)) or scan.mask is not None:
+        raise ValueError(f"{scan.name}: is undersampled already, and cannot be undersampled again: leave out the mask")
+    y, x = kspace.shape[-2:]
+    return mask((y, x), scan.name, scan.padding) if phase_axis == -1 else mask((x, y), scan.name).swapaxes(-1, -2)
 
 
 def _smallest(mask: np.ndarray) -> np.ndarray:
