@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deqjax.data import Scan, ScanWarning, crop_image, open_scan, read_cfl
+from deqjax.data import Scan, ScanWarning, crop_image, open_scan, read_calibration, read_cfl
 from deqjax.data.fourier_numpy import fft1c, ifft1c, ifft2c
 from deqjax.data.scan import has_gaps
 from deqjax.file_checks import explain_content
@@ -24,6 +24,7 @@ from deqjax.input_checks.kspace import (
     restore_phase,
 )
 from deqjax.input_checks.masks import check_mask, mask_of_data, name_mask_axes
+from deqjax.masks import realised_acceleration
 from deqjax.types import Mask
 
 
@@ -101,6 +102,8 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
         mask = _drawn(mask, scan, kspace, phase_axis) if isinstance(mask, Mask) else mask
         given = _move(name_mask_axes(mask, kspace.shape, phase_axis), centring, kspace)
         pattern, note, doubts = check_mask(given, kspace)
+        if mask is scan.mask:
+            note = (f"The mask comes from the file (acceleration {realised_acceleration(pattern):.2f}).", *note)
     assumed, warnings = (*assumed, *note), (*warnings, *doubts)
     maps, note, doubts = _given_maps(smaps, kspace.shape)
     assumed, warnings = (*assumed, *note), (*warnings, *doubts)
@@ -115,7 +118,10 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
     if not prepared.mask[..., prepared.mask.shape[-2] // 2, prepared.mask.shape[-1] // 2].all():
         warnings += ("The mask leaves out the centre of k-space, which holds the contrast of the image.",)
     if kspace.ndim == 4 and isinstance(smaps, str):
-        maps, how = estimate_maps(prepared.kspace, prepared.mask, smaps)
+        if (scan.attrs or {}).get("calibration_lines") and isinstance(source, str | Path):
+            maps, how = _maps_of_calibration(Path(source), smaps, phase_axis, len(kspace))
+        else:
+            maps, how = estimate_maps(prepared.kspace, prepared.mask, smaps)
         prepared = replace(prepared, smaps=maps)
         assumed += (f"The coil sensitivities are estimated: {how}.",)
     return replace(prepared, assumed=assumed, warnings=warnings)
@@ -171,6 +177,15 @@ def _read_from_data(kspace: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     if mask.all():
         return mask, ("K-space has no empty lines: it is fully sampled.",)
     return mask, (f"The mask is read from the empty lines of k-space (acceleration {mask.size / mask.sum():.2f}).",)
+
+
+def _maps_of_calibration(path: Path, method: str, phase_axis: int, slices: int) -> tuple[np.ndarray | None, str]:
+    """Estimate maps from the calibration lines that a file holds beside the image, and say how."""
+    calibration = prepare(read_calibration(path), None, method, phase_axis)
+    maps, how = calibration.smaps, calibration.assumed[-1].partition(": ")[2].rstrip(".")
+    if maps is not None and len(maps) not in (1, slices):
+        maps, how = maps[:1], f"{how}, of the first of {len(maps)} frames"
+    return maps, f"{how}, which the file holds beside the image"
 
 
 def _given_maps(smaps: Any, shape: tuple[int, ...]) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
