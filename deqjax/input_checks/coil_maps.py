@@ -85,8 +85,10 @@ def estimate_maps(kspace: np.ndarray, mask: np.ndarray, method: str) -> tuple[np
             f"smaps = {method!r} is no method: use one of {', '.join(ESTIMATES)}, None, or an array of maps"
         )
     shape = kspace.shape
-    pattern = mask if mask.ndim == 2 else np.broadcast_to(mask, (len(mask), *shape[-2:])).all(axis=0)
-    rows, columns = calibration_region(kspace, mask=pattern)
+    pattern = np.broadcast_to(mask, (len(mask), *shape[-2:])).min(axis=0)
+    rows = columns = slice(0, 0)
+    if pattern[..., pattern.shape[-2] // 2, pattern.shape[-1] // 2]:
+        rows, columns = calibration_region(kspace, mask=pattern)
     lines = min(rows.stop - rows.start, columns.stop - columns.start)
     if lines < 2:
         raise ValueError(

@@ -214,7 +214,8 @@ def centre_kspace(
             f"K-space was not centred: its energy peaks at the edge of {axes}, the order of np.fft. The halves were "
             "exchanged (np.fft.fftshift); pass centred k-space, as from dj.physics.fft2c."
         )
-    shift = tuple(n // 2 - p if abs(n // 2 - p) >= 2 else 0 for p, n in zip(peak, sizes))
+    energy = np.fft.fftshift(energy, [axis for axis, exchange in enumerate(swapped) if exchange])
+    shift = tuple(_shift(peak[axis], energy.sum(axis=1 - axis)) for axis in (0, 1))
     kspace = np.roll(kspace, shift, (-2, -1))
     if any(shift):
         assumed.append(
@@ -251,6 +252,17 @@ def restore_phase(image: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
     """
     y, x = (np.exp(-2j * np.pi * s * (np.arange(n) - n // 2) / n) for s, n in zip(shift, image.shape[-2:]))
     return (image * (y[:, None] * x)).astype(np.complex64) if any(shift) else image
+
+
+def _shift(peak: int, profile: np.ndarray) -> int:
+    """Return the samples by which the peak of a profile is moved to the middle.
+
+    It is 0 for less than two samples, and where one of two neighbours on either side of the peak was not sampled, so
+    that the true peak may lie in the gap.
+    """
+    shift = len(profile) // 2 - peak
+    around = profile[np.arange(peak - 2, peak + 3) % len(profile)]
+    return shift if abs(shift) >= 2 and (around > 0).all() else 0
 
 
 def _lies_across_the_border(kspace: np.ndarray) -> bool:
