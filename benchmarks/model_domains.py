@@ -25,25 +25,25 @@ from deqjax.run.volumes import undersample
 LEAST_GAIN = 2.0
 SIZES = (32, 48, 64, 96, 128, 192, 256, 320)
 COILS = (8, 16, 32)
-ACCELERATIONS = (2, 12, 16)
+ACCELERATIONS = (2.0, 12.0, 16.0)
 
 
-def cases(also: str) -> Iterator[tuple[str, np.ndarray, float]]:
+def cases(options: argparse.Namespace) -> Iterator[tuple[str, np.ndarray, float]]:
     """Return the name, the k-space and the acceleration of everything that the model is tried on."""
-    for size in SIZES:
+    for size in options.sizes:
         yield f"phantom {size} x {size}", dj.data.phantom_volume(3, (1, size, size)).kspace, 4
-    for coils in COILS:
+    for coils in options.coils:
         yield f"phantom, {coils} coils", dj.data.phantom_volume(3, (1, 128, 128), coils=coils, noise=0.01).kspace, 4
-    for acceleration in ACCELERATIONS:
-        yield f"phantom, {acceleration}x", dj.data.phantom_volume(3, (1, 128, 128)).kspace, acceleration
-    for path in dj.data.list_files(also) if also else []:
+    for acceleration in options.accelerations:
+        yield f"phantom, {acceleration:g}x", dj.data.phantom_volume(3, (1, 128, 128)).kspace, acceleration
+    for path in dj.data.list_files(options.also) if options.also else []:
         yield path.name, dj.data.open_scan(path, (0, 0)).kspace, 4
 
 
-def improvements(name: str, also: str) -> Iterator[Conditions]:
+def improvements(options: argparse.Namespace) -> Iterator[Conditions]:
     """Print the gain of the model in every case, and return the conditions where it is large enough."""
-    recon, params = dj.load(name)
-    for label, kspace, acceleration in cases(also):
+    recon, params = dj.load(options.model)
+    for label, kspace, acceleration in cases(options):
         fraction = min(0.32 / acceleration, 0.08) if kspace.shape[-1] >= 48 else 0.13
         mask = CartesianRandom(acceleration, fraction)(kspace.shape, "case")
         measured = undersample(jnp.asarray(kspace), jnp.asarray(mask), 0.0, fraction, jax.random.key(0))
@@ -62,6 +62,9 @@ def main() -> None:
     parser.add_argument("--train", required=True, help="the training files")
     parser.add_argument("--val", required=True, help="the validation files")
     parser.add_argument("--also", default="", help="further files")
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="sizes of simulated brains")
+    parser.add_argument("--coils", type=int, nargs="*", default=COILS, help="numbers of coils of simulated brains")
+    parser.add_argument("--accelerations", type=float, nargs="*", default=ACCELERATIONS, help="further accelerations")
     parser.add_argument("--trained-on", default="T2 brain", help="the anatomy and the contrast, in words")
     parser.add_argument("--write", action="store_true", help="write domain.toml into the folder of the model")
     options = parser.parse_args()
@@ -69,7 +72,7 @@ def main() -> None:
     training, held_out = (dj.data.Slices(dj.data.list_files(files)) for files in (options.train, options.val))
     examples = list(training_conditions(config, training, held_out))
     print("training and validation:", to_toml(domain_of(options.trained_on, examples)), sep="\n")
-    domain = to_toml(domain_of(options.trained_on, examples, improvements(options.model, options.also)))
+    domain = to_toml(domain_of(options.trained_on, examples, improvements(options)))
     print("with the conditions in which the model works:", domain, sep="\n")
     if options.write:
         folder = model_folders.check_model_folder(options.model)

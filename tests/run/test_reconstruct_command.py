@@ -57,7 +57,7 @@ def test_every_kind_of_output_holds_the_image(scan, tmp_path, kind, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("scan.h5: zero-filled: 2 of 2 converged, 1.0 evaluations, nothing was trained")
     assert lines[0].endswith(f"-> {out}")
-    assert "  assumed: The mask comes from the file (acceleration 1.88)." in lines
+    assert lines[1] == "  assumed: The mask comes from the file (acceleration 3.20)."
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert "not overwritten" in refusal("reconstruct", [str(scan), "-o", str(out), "--model", "zero-filled"])
 
@@ -103,6 +103,7 @@ def test_the_exit_code_is_1_where_a_slice_did_not_converge(scan, tmp_path, monke
     assert (tmp_path / "a.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_comparison_and_a_page(tmp_path, capsys):
     path = dj.data.write_npz(tmp_path / "full.npz", SCAN.kspace)
     out, report = tmp_path / "a.png", tmp_path / "report"
@@ -114,6 +115,10 @@ def test_a_comparison_and_a_page(tmp_path, capsys):
         assert any(line.split()[:1] == [name] and " dB, SSIM " in line for line in text.splitlines())
     assert (tmp_path / "a-compare.png").read_bytes()[1:4] == b"PNG"
     assert "full.npz" in (report / "index.html").read_text()
+
+
+def test_a_mask_in_a_file_undersamples_full_data(tmp_path):
+    path = dj.data.write_npz(tmp_path / "full.npz", SCAN.kspace)
     mask = str(tmp_path / "mask.npy")
     np.save(mask, MASK)
     both = [str(path), "-o", str(tmp_path / "b.png"), "--mask", mask, "--acceleration", "2"]
@@ -149,14 +154,13 @@ def test_files_of_bart(tmp_path):
     run(tmp_path, "bart", "upat", "-Y64", "-Z1", "-y2", "-c16", "pattern")
     run(tmp_path, "bart", "fmac", "full", "pattern", "kspace")
     run(tmp_path, "bart", "ecalib", "kspace", "maps")
-    run(tmp_path, "bart", "phantom", "-x64", "truth")
-    truth = dj.data.read_cfl(tmp_path / "truth.cfl").reshape(64, 64)
+    full = dj.data.read_cfl(tmp_path / "full.cfl").reshape(64, 64, 4).transpose(2, 0, 1)
     found = reconstructed(tmp_path / "kspace.cfl", "--maps", str(tmp_path / "maps.cfl"))
-    assert similar(found[0], truth) > 0.9
+    assert similar(found[0], np.sqrt((np.abs(ifft(full)) ** 2).sum(axis=0))) > 0.9
 
 
 @pytest.mark.skipif(shutil.which("ismrmrd_generate_cartesian_shepp_logan") is None, reason="ismrmrd-tools are missing")
-@pytest.mark.parametrize("undersampled", [False, True])
+@pytest.mark.parametrize("undersampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_files_of_the_generator_of_ismrmrd(tmp_path, undersampled):
     options = ["-a", "2", "-w", "16"] if undersampled else []
     run(tmp_path, "ismrmrd_generate_cartesian_shepp_logan", "-m", "64", "-c", "4", "-n", "0", "-o", "a.h5", *options)
@@ -169,6 +173,7 @@ def test_files_of_the_generator_of_ismrmrd(tmp_path, undersampled):
 
 def test_files_of_sigpy(tmp_path):
     sigpy = pytest.importorskip("sigpy")
+    pytest.importorskip("sigpy.mri")
     truth = sigpy.shepp_logan((64, 64))
     maps = sigpy.mri.birdcage_maps((4, 64, 64))
     mask = sigpy.mri.poisson((64, 64), 3, calib=(16, 16), seed=0)
