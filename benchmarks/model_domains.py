@@ -23,6 +23,7 @@ from deqjax.run.domains import conditions_of, training_conditions
 from deqjax.run.volumes import undersample
 
 LEAST_GAIN = 2.0
+EXAMPLES = 64
 SIZES = (32, 48, 64, 96, 128, 192, 256, 320)
 COILS = (8, 16, 32)
 ACCELERATIONS = (2.0, 12.0, 16.0)
@@ -70,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     config = model_folders.load_config(options.model)
     training, held_out = (dj.data.Slices(dj.data.list_files(files)) for files in (options.train, options.val))
-    examples = list(training_conditions(config, training, held_out))
+    examples = list(training_conditions(config, training, held_out, EXAMPLES))
     print("training and validation:", to_toml(domain_of(options.trained_on, examples)), sep="\n")
     domain = to_toml(domain_of(options.trained_on, examples, improvements(options)))
     print("with the conditions in which the model works:", domain, sep="\n")
