@@ -1,5 +1,6 @@
 """The files that ``deqjax reconstruct`` writes: their names, and images as NIfTI, HDF5, npz, PNG or DICOM."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from deqjax.input_checks.preparation import PreparedScan
 from deqjax.reconstruction import Reconstruction
 from deqjax.report.optional_packages import require
 
-SUFFIXES = (".nii.gz", ".nii", ".h5", ".npz", ".png", ".dcm")
-"""The suffixes that choose the kind of the output; .dcm is a folder."""
+PACKAGES = {".nii.gz": "nibabel", ".nii": "nibabel", ".h5": "", ".npz": "", ".png": "matplotlib", ".dcm": "pydicom"}
+"""The suffixes that choose the kind of the output, .dcm for a folder, and the optional package that writes it."""
 
 UNKNOWN_SIZE = (1.0, 1.0, 1.0)
 """The voxel size in mm that is written where the input gives none."""
@@ -24,7 +25,7 @@ def suffix_of(path: Path) -> str:
     >>> suffix_of(Path("a.nii.gz")), suffix_of(Path("images"))
     ('.nii.gz', '')
     """
-    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+    return next((suffix for suffix in PACKAGES if path.name.endswith(suffix)), "")
 
 
 def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
@@ -35,6 +36,7 @@ def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
 
     Raises:
       ValueError: the kind of the output is unknown, several inputs have one output, or an output exists.
+      ModuleNotFoundError: the package that writes this kind is not installed.
 
     >>> output_paths([Path("a.h5"), Path("b.cfl")], "images/{name}.png")
     [PosixPath('images/a.png'), PosixPath('images/b.png')]
@@ -44,7 +46,7 @@ def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
     pattern = out if suffix_of(Path(out)) else str(Path(out) / "{name}.nii.gz")
     if not suffix_of(Path(out)) and (Path(out).suffix and not Path(out).is_dir()):
         raise ValueError(
-            f"{out}: the kind of the output is unknown; end it with {', '.join(SUFFIXES)}, or name a folder"
+            f"{out}: the kind of the output is unknown; end it with {', '.join(PACKAGES)}, or name a folder"
         )
     if len(inputs) > 1 and "{name}" not in pattern:
         raise ValueError(
@@ -55,6 +57,9 @@ def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
     for path in paths:
         if path.exists():
             raise ValueError(f"{path}: exists and is not overwritten; choose another output, or remove it")
+    for package in {PACKAGES[suffix_of(path)] for path in paths} - {""}:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"{paths[0].name} needs {package}: pip install {package}, or write .h5 or .npz")
     return paths
 
 
