@@ -177,7 +177,6 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _line(row: dict[str, str | float]) -> str:
-    cells = [f"{row['method']:<16}"]
-    if "PSNR" in row:
-        cells.append(f"{row['PSNR']:6.2f} dB, SSIM {row['SSIM']:.3f}")
-    return ", ".join([*cells, f"{row['evaluations']:.1f} evaluations", f"{row['converged']} converged"])
+    cells = [f"{row['PSNR']:.2f} dB, SSIM {row['SSIM']:.3f}"] if "PSNR" in row else []
+    cells += [f"{row['evaluations']:.1f} evaluations", f"{row['converged']} converged"]
+    return f"{row['method']:<16}{', '.join(cells)}"
