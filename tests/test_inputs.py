@@ -236,7 +236,7 @@ CASES = {
     ),
     # conditions outside the domain of the model
     "16 times undersampled": Case(
-        lambda: (full((320, 320)) * lines(320, 16), {}), "warned", "outside the domain of brain-small"
+        lambda: (full((96, 320)) * lines(320, 16), {}), "warned", "outside the domain of brain-small"
     ),
     "30 % noise": Case(lambda: (noisy(0.3), {}), "warned", "noise"),
     "a matrix of 24 x 24": Case(lambda: (full((24, 24)), {}), "warned", "size x 24 pixels"),
