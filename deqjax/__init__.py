@@ -2,9 +2,10 @@
 
 from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
-from deqjax.model_folders import load, models, reconstruct_kspace, save
+from deqjax.model_folders import load, models, save
 from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
 from deqjax.reconstruct import Reconstructor
+from deqjax.reconstruction import Reconstruction, reconstruct_kspace
 from deqjax.solvers import Stats
 
 __version__ = "0.2.0"
@@ -14,6 +15,7 @@ __all__ = [
     "Implicit",
     "OneStep",
     "Phantom",
+    "Reconstruction",
     "Reconstructor",
     "SmoothPhase",
     "StandardScore",

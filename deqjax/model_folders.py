@@ -10,14 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.atomic_write import atomic_folder
-from deqjax.config import Config, Trust, read_config, to_toml
+from deqjax.config import Config, Trust, build, read_config, read_table, to_toml
 from deqjax.data.formats.npz import ARCHIVE_ERRORS
-from deqjax.physics import MaskedFourier, Sense
+from deqjax.domain import Domain
 from deqjax.reconstruct import Reconstructor, parameter_shapes
-from deqjax.solvers import Stats
 from deqjax.types import Params
 
-PARAMS, CONFIG, CARD = "params.npz", "config.toml", "README.md"
+PARAMS, CONFIG, CARD, DOMAIN = "params.npz", "config.toml", "README.md", "domain.toml"
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -26,14 +25,16 @@ def method_of(config: Config) -> Reconstructor:
     return Reconstructor(**{setting.name: getattr(config, setting.name) for setting in fields(Reconstructor)})
 
 
-def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
-    """Write a model folder: ``params.npz``, ``config.toml``, and the card as ``README.md``.
+def save(folder: str | Path, config: Config, params: Params, card: str, domain: Domain | None = None) -> Path:
+    """Write a model folder: ``params.npz``, ``config.toml``, the card as ``README.md``, and ``domain.toml``.
 
     Args:
       folder: must not exist. It appears complete or not at all.
       config: the config, which is written with all its defaults.
       params: the parameters as they are used, that is, after any bound on the convolutions has been applied.
       card: Markdown that states the data and its terms, the command, the seed, the results and the limits.
+      domain: what the model was trained on, see :class:`deqjax.domain.Domain`. Without it, no reconstruction can say
+        whether the model is used outside its domain.
 
     Returns:
       The folder.
@@ -41,10 +42,10 @@ def save(folder: str | Path, config: Config, params: Params, card: str) -> Path:
     Raises:
       ValueError: the folder exists.
     """
-    return write_folder(folder, to_toml(config), params, card)
+    return write_folder(folder, to_toml(config), params, card, domain)
 
 
-def write_folder(folder: str | Path, config: str, params: Params, card: str) -> Path:
+def write_folder(folder: str | Path, config: str, params: Params, card: str, domain: Domain | None = None) -> Path:
     """Write a model folder from the text of its config; see :func:`save`."""
     folder = Path(folder)
     if folder.exists():
@@ -54,6 +55,8 @@ def write_folder(folder: str | Path, config: str, params: Params, card: str) -> 
         np.savez(temporary / PARAMS, **arrays)
         (temporary / CONFIG).write_text(config, encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
+        if domain is not None:
+            (temporary / DOMAIN).write_text(to_toml(domain), encoding="utf-8")
     return folder
 
 
@@ -180,27 +183,17 @@ def load_config(name: str | Path, overrides: Sequence[str] = (), *, trust: Trust
     return read_config(check_model_folder(name) / CONFIG, overrides, trust)
 
 
-def reconstruct_kspace(
-    kspace: jax.Array, mask: jax.Array, smaps: jax.Array | None = None, *, model: str | Path = "brain"
-) -> tuple[jax.Array, Stats]:
-    """Reconstruct k-space with a trained model in one call.
-
-    Args:
-      kspace: ([batch,] y, x), or ([batch,] coil, y, x) together with ``smaps``; complex. Without ``smaps``, a coil axis
-        would be taken for a batch of single-coil images.
-      mask: broadcasts against (y, x).
-      smaps: ([batch,] coil, y, x), the coil sensitivities; for example ``deqjax.physics.espirit(kspace)``.
-      model: the name of a model that comes with the package, or a model folder.
-
-    Returns:
-      The complex image and Stats, see :class:`~deqjax.Reconstructor`.
+def load_domain(name: str | Path) -> Domain | None:
+    """Read what a model was trained on, by its name or folder; None if its folder does not say.
 
     Raises:
-      ValueError: see :func:`load` and :class:`~deqjax.Reconstructor`.
+      ValueError: it is not a model folder, or the file cannot be read.
+
+    >>> load_domain("brain-small").trained_on
+    'T2 brain'
     """
-    recon, params = load(model)
-    A = MaskedFourier(jnp.asarray(mask)) if smaps is None else Sense(jnp.asarray(smaps), jnp.asarray(mask))
-    return recon(params, A, kspace)
+    path = check_model_folder(name) / DOMAIN
+    return build(Domain, read_table(path), str(path)) if path.is_file() else None
 
 
 def _name(path: tuple) -> str:

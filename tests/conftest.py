@@ -1,10 +1,13 @@
 """What tests of several folders share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+
+os.environ.setdefault("DEQJAX_CACHE", "off")  # the commands keep nothing outside the temporary folders
 
 MEMORY_MAPS = Path("/proc/self/maps")
 MANY_MAPS = 12_000

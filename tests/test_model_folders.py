@@ -12,6 +12,7 @@ import pytest
 import deqjax as dj
 from deqjax import model_folders
 from deqjax.config import Config
+from deqjax.domain import Domain
 
 NET = dj.nets.DnCNN(layers=2, features=4)
 CONFIG = Config(
@@ -54,10 +55,7 @@ def test_a_model_that_is_saved_and_loaded_reconstructs_the_same(folder, params):
     image, again = recon(loaded, A, kspace)
     np.testing.assert_array_equal(image, expected)
     assert int(again.num_steps) == int(stats.num_steps)
-    np.testing.assert_array_equal(model_folders.reconstruct_kspace(kspace, mask, model=folder)[0], expected)
-    smaps = jnp.ones((1, 16, 16), jnp.complex64)
-    combined, _ = model_folders.reconstruct_kspace(kspace[None], mask, smaps, model=folder)
-    assert combined.shape == (16, 16)
+    np.testing.assert_array_equal(dj.reconstruct_kspace(kspace, mask, model=folder).image, expected)
     assert model_folders.load_config(folder) == CONFIG
     assert (folder / "README.md").read_text() == "# a card\n"
     assert sorted(path.name for path in folder.parent.iterdir()) == ["model"]
@@ -196,3 +194,13 @@ def test_the_parameters_of_version_0_1_are_read(folder, params):
     assert "log_penalty" in arrays
     np.savez(folder / "params.npz", **arrays)
     chex.assert_trees_all_equal(model_folders.load(folder)[1], params)
+
+
+def test_a_domain_is_saved_and_loaded(tmp_path, params):
+    domain = Domain("phantoms", (3.0, 9.5), (0, 0.05), (0, 0.1), (64, 320), (64, 320), (0.2, 0.5), (1, 8))
+    folder = model_folders.save(tmp_path / "with", CONFIG, params, "", domain)
+    assert model_folders.load_domain(folder) == domain
+    assert model_folders.load_domain(model_folders.save(tmp_path / "without", CONFIG, params, "")) is None
+    (folder / "domain.toml").write_text((folder / "domain.toml").read_text().replace("9.5", "1.5"))
+    with pytest.raises(ValueError, match=r"domain\.toml: .*acceleration must be two numbers"):
+        model_folders.load_domain(folder)

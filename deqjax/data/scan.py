@@ -149,11 +149,24 @@ def shared_mask(sampled: np.ndarray) -> np.ndarray | None:
     return sampled.astype(np.float32)
 
 
+def sampled_pattern(nonzero: np.ndarray) -> np.ndarray:
+    """Find the sampled points (slice, y, x) from the points that are not zero.
+
+    These are the rows and the lines that hold a value. If more than a tenth of their points is zero, the pattern is one
+    of points, such as Poisson disc: measured samples are zero by chance only.
+
+    >>> sampled_pattern(np.array([[[1, 0, 1, 1]] * 15 + [[1, 0, 1, 0]]], bool))[0, -1]
+    array([ True, False,  True,  True])
+    """
+    sampled = np.logical_and(nonzero.any(axis=2, keepdims=True), nonzero.any(axis=1, keepdims=True))
+    return nonzero if (sampled & ~nonzero).sum() > 0.1 * sampled.sum() else sampled
+
+
 def find_mask(kspace: np.ndarray) -> np.ndarray | None:
     """Derive the mask of k-space that is zero where it was not sampled, for formats that store no mask.
 
-    A point counts as sampled if both its row and its line hold a value that is not zero. k-space that is zero
-    everywhere counts as sampled.
+    A point counts as sampled if both its row and its line hold a value that is not zero; see `sampled_pattern` for
+    patterns of points. k-space that is zero everywhere counts as sampled.
 
     Args:
       kspace: (slice, [coil,] y, x).
@@ -165,6 +178,43 @@ def find_mask(kspace: np.ndarray) -> np.ndarray | None:
     array([[1., 0., 1.]], dtype=float32)
     """
     nonzero = kspace != 0
-    nonzero = nonzero.any(axis=1) if kspace.ndim == 4 else nonzero
-    sampled = nonzero.any(axis=2, keepdims=True) & nonzero.any(axis=1, keepdims=True)
+    sampled = sampled_pattern(nonzero.any(axis=1) if kspace.ndim == 4 else nonzero)
     return shared_mask(sampled) if sampled.any() else None
+
+
+def mask_of_empty_lines(kspace: np.ndarray, padding: tuple[int, int] | None = None) -> np.ndarray | None:
+    """Derive the mask of k-space in a file that names none, where empty lines mean that it is undersampled.
+
+    Lines and rows that are missing evenly at both edges, by at most one more on one side, are zero padding, which
+    lowers the resolution and is no undersampling. Neither are the columns outside ``padding``.
+
+    Args:
+      kspace: (slice, [coil,] y, x).
+      padding: (left, right), the acquired columns ``left <= x < right``, where the file says so.
+
+    Returns:
+      None if everything was sampled except for the padding, and otherwise the mask as returned by `find_mask`.
+
+    >>> lines = np.array([0, 1, 1, 0, 1, 0])
+    >>> mask_of_empty_lines(np.ones((1, 4, 6)) * lines), mask_of_empty_lines(np.ones((1, 4, 4)) * lines[:4])
+    (array([[0., 1., 1., 0., 1., 0.]], dtype=float32), None)
+    """
+    mask = find_mask(kspace)
+    left, right = padding or (0, kspace.shape[-1])
+    return mask if mask is not None and has_gaps(mask[..., left:right]) else None
+
+
+def has_gaps(mask: np.ndarray) -> bool:
+    """Tell whether a mask (..., y, x) is undersampled, and not only padded with zeros evenly at its edges.
+
+    >>> has_gaps(np.array([[0, 1, 1, 0]])), has_gaps(np.array([[1, 0, 1, 1]])), has_gaps(np.array([[0, 0, 0, 1, 1]]))
+    (False, True, True)
+    """
+    for axis in (mask.ndim - 2, mask.ndim - 1):
+        filled = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
+        if not filled.size:
+            return True
+        first, last = int(filled[0]), int(filled[-1])
+        if abs(first - (mask.shape[axis] - 1 - last)) <= 1:
+            mask = np.take(mask, np.arange(first, last + 1), axis=axis)
+    return not mask.all()

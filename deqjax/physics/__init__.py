@@ -13,7 +13,7 @@ from deqjax.physics.parallel_imaging import grappa
 from deqjax.physics.partial_fourier import conjugate_symmetry, pocs
 from deqjax.physics.phase import PhaseModulated, smooth_phase
 from deqjax.physics.sense import Sense
-from deqjax.physics.sensitivities import LearnedSmaps, low_resolution_smaps, walsh_smaps
+from deqjax.physics.sensitivities import LearnedSmaps, low_resolution_smaps, normalise_smaps, walsh_smaps
 from deqjax.physics.simulate import add_noise, complex_noise
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "ifftc",
     "largest_eigenvalue",
     "low_resolution_smaps",
+    "normalise_smaps",
     "pocs",
     "prewhiten",
     "rss",

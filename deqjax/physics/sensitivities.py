@@ -71,7 +71,7 @@ def low_resolution_smaps(kspace: jax.Array, center_fraction: float = 0.08) -> ja
     >>> bool(jnp.allclose(rss(smaps), 1, atol=1e-5))
     True
     """
-    return _normalise(low_resolution_images(kspace, center_fraction))
+    return normalise_smaps(low_resolution_images(kspace, center_fraction))
 
 
 @partial(jax.jit, static_argnames=("center_fraction", "block"))
@@ -167,11 +167,21 @@ class LearnedSmaps:
         """Refine ([batch,] coil, y, x); the sum of squared magnitudes is 1 wherever a coil is not 0."""
         images = smaps.reshape(-1, *smaps.shape[-2:])
         denoised = self.net.apply({"params": params["net"]}, images).reshape(smaps.shape)
-        return _normalise(smaps + params["gain"] * (denoised - smaps))
+        return normalise_smaps(smaps + params["gain"] * (denoised - smaps))
 
 
-def _normalise(images: jax.Array) -> jax.Array:
-    """Divide coil images by their root sum of squares; 0 where all coils are 0."""
-    images = power_of_two_scale(images, -3).apply(images)
+def normalise_smaps(smaps: jax.Array) -> jax.Array:
+    """Divide coil sensitivities by their root sum of squares, ``s_c / rss(s)``; 0 where all coils are 0.
+
+    The image that belongs to the result is weighted by ``rss(s)``. :class:`Sense` needs this norm for
+    ``||A^H A|| <= 1``, which the maps of other programs may not have.
+
+    Args:
+      smaps: (..., coil, y, x) complex.
+
+    >>> abs(normalise_smaps(jnp.full((4, 2, 2), 3j)))[0, 0, 0]
+    Array(0.5, dtype=float32)
+    """
+    images = power_of_two_scale(smaps, -3).apply(smaps)
     combined = rss(images)[..., None, :, :]
     return jnp.where(combined > 0, images / jnp.where(combined > 0, combined, 1), 0)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import deqjax
-from deqjax.run import reconstruction_commands, registration_commands
+from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands
+from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -18,6 +19,7 @@ DESCRIPTION = """\
 Reconstruct MR images with deep equilibrium models, and register images.
 
 examples:
+  deqjax reconstruct FILE -o image.nii.gz       reconstruct the k-space in a file
   deqjax train quickstart                       train a small model on simulated brains, in minutes
   deqjax train brain_small --data.train=FOLDER  train on your files
   deqjax evaluate brain-small --data=FILES      evaluate a model that comes with deqjax
@@ -36,6 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"deqjax {deqjax.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    reconstruct_command.add_reconstruct(commands)
     reconstruction_commands.add_commands(commands)
     registration_commands.add_commands(commands)
     return parser
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown or (overrides and not args.takes_overrides):
         args.parser.error(f"unrecognized arguments: {shlex.join(unknown or overrides)}")
     args.overrides, args.command_line = overrides, shlex.join(["deqjax", *arguments])
+    use_compilation_cache()
     try:
         code = args.run(args)  # a command returns None, or an exit code
     except KeyboardInterrupt:

@@ -12,9 +12,11 @@ import optax
 from deqjax import model_folders
 from deqjax.config import Config, Phase, RunSettings, to_toml
 from deqjax.data import Batch, Slices, batch_at, list_files, write_phantoms
+from deqjax.domain import Domain
 from deqjax.nets import certify, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
+from deqjax.run.domains import training_domain
 from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
@@ -57,6 +59,7 @@ class Experiment:
       validate: computes the metrics of the validation; the first one is the score of a checkpoint, larger is better.
       card: writes the model card, from the command, the parameters and the metrics of the last validation.
       evaluate: evaluates a model folder and writes the results to another; the command line goes on the page.
+      domain: measures what the model was trained on, for its folder; None leaves it out.
     """
 
     config: str
@@ -71,6 +74,7 @@ class Experiment:
     validate: Callable[[Params], dict[str, float]]
     card: Callable[[str, Params, dict[str, float]], str]
     evaluate: Callable[[Path, Path, str], Any]
+    domain: Callable[[], Domain] | None = None
 
 
 def reconstruction_experiment(config: Config) -> Experiment:
@@ -113,6 +117,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
         validate=lambda params: {"validation_psnr": psnr(inference, params)},
         card=lambda command, params, metrics: reconstruction_card(config, command, params, metrics),
         evaluate=evaluate_model,
+        domain=lambda: training_domain(config, training, held_out),
     )
 
 
@@ -177,5 +182,6 @@ def reconstruction_card(config: Config, command: str, params: Params, metrics: d
 * Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results
   for every volume are in ../evaluation
 * Limits: trained at the acceleration, noise and anatomy of its config, which is the file config.toml in this folder.
-  Read the Stats of every reconstruction.
+  domain.toml has the measured conditions, outside which `deqjax reconstruct` warns. Read the Stats of every
+  reconstruction.
 """

@@ -29,7 +29,8 @@ def train(name: str | Path, overrides: Sequence[str], command: str, resume_from:
     if not run.model.exists():
         metrics = fitted.validation or experiment.validate(fitted.params)  # a run may be killed after its last step
         card = experiment.card(command, fitted.params, metrics)
-        model_folders.write_folder(run.model, experiment.config, fitted.params, card)
+        domain = None if experiment.domain is None else experiment.domain()
+        model_folders.write_folder(run.model, experiment.config, fitted.params, card, domain)
     run.draw_training_curve()
     if not run.evaluation.exists():
         experiment.evaluate(run.model, run.evaluation, evaluate_command(run.model, run.evaluation))

@@ -197,6 +197,8 @@ def test_undersampled_files_raise(tmp_path):
         write_ismrmrd(tmp_path / "b.h5", kspace, mask),
         write_bart(tmp_path / "c", kspace * mask),
         write_npz(tmp_path / "d.npz", kspace, mask=mask),
+        write_volume(tmp_path / "no_mask.h5", kspace * mask),
+        write_npz(tmp_path / "no_mask.npz", kspace * mask),
     ]
     slices = Slices(files)
     for i, path in enumerate(files):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deqjax.data.scan import find_mask, shared_mask, slice_range
+from deqjax.data.scan import find_mask, mask_of_empty_lines, shared_mask, slice_range
 
 LINES = np.array([True, False, True, True])
 ROWS = np.array([True, True, False])
@@ -45,3 +45,28 @@ def test_find_mask_takes_rows_and_lines(coils):
 def test_slices_outside_the_file_raise(slices):
     with pytest.raises(ValueError, match=rf"file: no slices {slices[0]} to {slices[1]}; it has 5, counted from 0"):
         slice_range("file", slices, 5)
+
+
+@pytest.mark.parametrize(
+    ("lines", "padding", "undersampled"),
+    [
+        ([1, 1, 1, 1, 1, 1], None, False),
+        ([1, 0, 1, 1, 0, 1], None, True),
+        ([0, 1, 1, 1, 1, 0], None, False),  # zero padding
+        ([0, 1, 1, 1, 1, 1], None, False),  # zero padding of an odd number of lines
+        ([0, 0, 1, 1, 1, 1], None, True),  # partial Fourier
+        ([0, 0, 1, 1, 1, 1], (2, 6), False),
+        ([0, 1, 0, 1, 1, 0], (1, 5), True),
+    ],
+)
+def test_empty_lines_are_a_mask_only_where_the_scan_is_undersampled(lines, padding, undersampled):
+    for kspace in (np.ones((2, 3, 8, 6)) * np.array(lines), np.ones((2, 8, 6)) * np.array(lines)):
+        mask = mask_of_empty_lines(kspace, padding)
+        assert (mask is not None) == undersampled
+        if mask is not None:
+            np.testing.assert_array_equal(mask, [lines])
+
+
+def test_a_pattern_of_points_is_a_mask():
+    points = np.random.default_rng(0).uniform(size=(16, 16)) < 0.3
+    np.testing.assert_array_equal(mask_of_empty_lines(np.ones((2, 3, 16, 16)) * points), points)

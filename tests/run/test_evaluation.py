@@ -257,6 +257,18 @@ def test_files_of_one_name_do_not_overwrite_each_other(model, tmp_path):
     assert [path.name for path in (tmp_path / "out" / "submission").iterdir()] == ["0-a.h5"]
 
 
+@pytest.mark.parametrize("write", [write_volume, write_npz])
+def test_an_undersampled_file_without_a_mask_is_not_scored_against_itself(write, model, tmp_path):
+    kspace = phantom_volume(4, (1, SIZE, SIZE)).kspace
+    mask = np.ones((1, SIZE), np.float32)
+    mask[:, ::5] = 0
+    path = tmp_path / ("a.h5" if write is write_volume else "a.npz")
+    write(path, mask * kspace)
+    volume = evaluated_file(model, path)
+    assert volume.target is None
+    assert "PSNR" not in volume.row
+
+
 def test_batches_do_not_matter(model, volumes):
     recon, params = model_folders.load(model)
     config = model_folders.load_config(model)

@@ -75,6 +75,9 @@ def test_what_a_run_leaves(finished):
     assert [int(leaf) for leaf in jax.tree.leaves(state.optimizer) if leaf.dtype == np.int32] == [6, 6]  # of this phase
     recon, params = model_folders.load(finished / "model")
     assert recon.solver == config.inference
+    domain = model_folders.load_domain(finished / "model")
+    assert domain is not None
+    assert (domain.rows, domain.lines, domain.coils) == ((32, 32), (32, 32), (1, 1))
     assert max(norm_bounds(params["map"]).values()) <= 0.9 * (1 + 1e-6)
     text = (finished / "model" / "README.md").read_text()
     assert "# tiny" in text

@@ -12,7 +12,7 @@ from deqjax.atomic_write import atomic_file
 from deqjax.data.finite_checks import check_finite_read, check_finite_write, to_complex64
 from deqjax.data.formats.fastmri_header import make_header, parse_header
 from deqjax.data.formats.hdf5 import check_dataset, open_hdf5, read_dataset
-from deqjax.data.scan import Scan, advice_on_real_pairs, slice_range
+from deqjax.data.scan import Scan, advice_on_real_pairs, mask_of_empty_lines, slice_range
 from deqjax.physics.array_checks import zero_one_mask
 
 
@@ -24,7 +24,8 @@ def read_slice(path: str | Path, index: int) -> Scan:
       index: number of the slice, counted from 0.
 
     Returns:
-      The scan: kspace (coil, y, x) or (y, x) complex64, target (y, x) float32 or None, mask (1, x) float32 or None.
+      The scan: kspace (coil, y, x) or (y, x) complex64, target (y, x) float32 or None, mask (1, x) float32 or None. The
+      mask is the stored one, or that of the empty lines of an undersampled scan.
 
     Raises:
       ValueError: the file is missing, truncated or not HDF5; its k-space is absent, of the wrong rank, real or not
@@ -70,14 +71,20 @@ def read_fastmri_kspace(path: str | Path, index: int) -> np.ndarray:
     """Read the fully sampled k-space of one slice, and nothing else of the file; the errors are those of `read_slice`.
 
     Raises:
-      ValueError: also if the file stores a mask, which says that it is undersampled.
+      ValueError: also if the file stores a mask or has empty lines, that is, if it is undersampled.
     """
     with open_kspace(path) as (file, kspace):
         if "mask" in file:
             raise ValueError(
                 f"{path}: undersampled, it stores a mask; give fully sampled files, or evaluate it as it is"
             )
-        return _load(Path(path), kspace, index, index, index)
+        padding = _geometry(Path(path), file, columns=kspace.shape[-1])[1]
+        loaded = _load(Path(path), kspace, index, index, index)
+    if mask_of_empty_lines(loaded[None], padding) is not None:
+        raise ValueError(
+            f"{path}: undersampled, slice {index} has empty lines; give fully sampled files, or evaluate it as it is"
+        )
+    return loaded
 
 
 def fastmri_shape(path: str | Path) -> tuple[int, ...]:
@@ -223,10 +230,13 @@ def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice
         target = read_dataset(path, file[key], which)
         check_finite_read(path, key, target, first, last)
     crop, padding = _geometry(path, file, columns=dataset.shape[-1])
+    mask = _stored_mask(path, file, columns=dataset.shape[-1])
+    if mask is None:
+        mask = mask_of_empty_lines(kspace[None] if isinstance(which, int) else kspace, padding)
     return Scan(
         kspace=kspace,
         target=None if target is None else target.astype(np.float32),
-        mask=_stored_mask(path, file, columns=dataset.shape[-1]),
+        mask=mask,
         padding=padding,
         crop=crop,
         attrs={name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()},

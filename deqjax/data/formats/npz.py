@@ -15,7 +15,7 @@ import numpy as np
 
 from deqjax.atomic_write import atomic_file
 from deqjax.data.finite_checks import check_finite_read, check_finite_write, to_complex64
-from deqjax.data.scan import Scan, advice_on_real_pairs, slice_range
+from deqjax.data.scan import Scan, advice_on_real_pairs, mask_of_empty_lines, slice_range
 from deqjax.file_checks import check_claimed_size, explain_content
 from deqjax.physics.array_checks import zero_one_mask
 
@@ -37,7 +37,8 @@ def read_npz(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
     The archive holds these arrays, of which only ``kspace`` is required:
 
     * ``kspace``: (y, x), (slice, y, x) or (slice, coil, y, x), complex; also (coil, y, x) if ``smaps`` has that shape;
-    * ``mask``: (x,), (1, x) or (y, x), or with a leading slice axis (slice, 1, x) or (slice, y, x);
+    * ``mask``: (x,), (1, x) or (y, x), or with a leading slice axis (slice, 1, x) or (slice, y, x). Without it, the
+      empty lines of an undersampled scan are its mask;
     * ``smaps``: ([slice,] coil, y, x);
     * ``target``: (slice, y, x), or (y, x) for one slice, real.
 
@@ -73,9 +74,11 @@ def read_npz(path: str | Path, slices: tuple[int, int] | None = None) -> Scan:
         else:
             check_finite_read(path, f"'{key}'", values, first, last)
     count = last + 1 - first
-    smaps, mask, target = arrays.get("smaps"), arrays.get("mask"), arrays.get("target")
+    kspace = arrays["kspace"].reshape(count, *shape[1:])
+    smaps, target = arrays.get("smaps"), arrays.get("target")
+    mask = arrays["mask"] if "mask" in arrays else mask_of_empty_lines(kspace)
     return Scan(
-        kspace=arrays["kspace"].reshape(count, *shape[1:]),
+        kspace=kspace,
         target=None if target is None else target.reshape(count, *target.shape[-2:]).astype(np.float32),
         mask=None if mask is None else zero_one_mask(np.atleast_2d(mask), f"{path}: 'mask'").astype(np.float32),
         smaps=smaps,
