@@ -133,7 +133,7 @@ def reconstruct_kspace(
     >>> mask = dj.masks.CartesianRandom(acceleration=2, center_fraction=0.2)(kspace.shape, seed=0)
     >>> result = reconstruct_kspace(mask * kspace, model="zero-filled")
     >>> result.image.shape, result.assumed
-    ((32, 32), ('The mask is read from the empty lines of k-space (acceleration 1.88).',))
+    ((32, 32), ('The mask is read from the empty lines of k-space (acceleration 3.20).',))
     """
     method = model if isinstance(model, Method) else load_method(model)
     result = solve(prepare(kspace, mask, smaps, phase_axis), method)
