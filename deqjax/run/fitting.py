@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import signal
 import threading
 from bisect import bisect_right
@@ -134,6 +135,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 
     def note(number: int, _: Any) -> None:
         event.set()
+        os.write(2, b"stopping after the running step; interrupt again to stop at once\n")  # safe in a handler
         signal.signal(number, signal.default_int_handler)
 
     for number in previous:
