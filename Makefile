@@ -5,15 +5,22 @@ BIN := $(VENV)/bin
 
 .PHONY: setup quickstart test test-all lint benchmark clean
 
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.run: pyproject.toml
+	@echo "installing deqjax into $(VENV): about 800 MB, a minute or two with a fast connection"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[report,test,lint]'
+	$(PIP) install --progress-bar on --editable '.[report]' | grep --line-buffered -v "already satisfied"
 	touch $@
 
-quickstart: setup
+$(VENV)/.ready: $(VENV)/.run
+	@echo "installing the tools of the tests"
+	$(PIP) install --quiet --editable '.[report,test,lint]'
+	touch $@
+
+quickstart: $(VENV)/.run
 	$(BIN)/deqjax train quickstart
 
 # Most tests compile more than they compute: here XLA compiles quickly, in test-all as it does for users.

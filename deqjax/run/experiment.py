@@ -98,7 +98,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
 
     def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)
-        evaluate(inference, params, config, validation_files(config), out, command)
+        evaluate(inference, params, config, validation_files(config), out, command, folder.parent / "training.png")
 
     return Experiment(
         config=to_toml(config),
