@@ -10,9 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 setup: $(VENV)/.ready
 
 $(VENV)/.run: pyproject.toml
-	@echo "installing deqjax into $(VENV): about 800 MB, a minute or two with a fast connection"
+	@echo "installing deqjax into $(VENV): about 850 MB, a minute or two with a fast connection"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --progress-bar on --editable '.[report]' | grep --line-buffered -v "already satisfied"
+	$(PIP) install --no-compile --progress-bar on --editable '.[report]' | grep --line-buffered -v "already satisfied"
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.run

@@ -100,6 +100,8 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
         for step in range(done, total):
             if step and step in starts:
                 state = restart(state, phases[phase_at(step)].optimizer)
+            if log is not None and step in (done, *starts):
+                log.say(f"phase {phases[phase_at(step)].name}: compiling the first step, which can take a minute")
             state, found = steps[phase_at(step)](state, next(batches))
             check_finite(found, step + 1)
             refused = refused + 1 if found.get("backward_refused", 0) == 1 else 0
