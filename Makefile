@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quickstart test test-all lint benchmark clean
+.PHONY: setup quickstart test test-all lint docs benchmark clean
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -34,6 +34,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(PIP) install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 benchmark: setup
 	$(BIN)/python benchmarks/reconstruction.py
