@@ -289,6 +289,17 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         assert checkpoints.latest is None
 
 
+def test_a_range_of_the_training_files(tmp_path):
+    files = write_phantoms(tmp_path, 3, (1, 16, 16))
+    read = lambda value: read_config(
+        Path(__file__).parents[2] / "configs" / "quickstart.toml", [f"data.train={tmp_path}", f"data.files={value}"]
+    )
+    assert training_files(read("[1, 1000]")) == files[1:]
+    assert training_files(read("[0, 1]")) == files[:1]
+    with pytest.raises(ValueError, match=r"data.files is \[3, 9\], and there are 3 training files"):
+        training_files(read("[3, 9]"))
+
+
 def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):
     """make quickstart, and then another config without files: each finds its own, and finds it again."""
     read = lambda *settings: read_config(
