@@ -39,7 +39,7 @@ estimates = {
     "low resolution": dj.physics.low_resolution_smaps(kspace, center_fraction=0.1),
     "ESPIRiT": dj.physics.espirit(kspace, center_fraction=0.1),
 }
-figure, panels = plt.subplots(2, 6, figsize=(12, 4.4))
+figure, panels = plt.subplots(2, 6, figsize=(12, 4.4), layout="constrained")
 for row, (name, smaps) in zip(panels, estimates.items()):
     for axes, smap in zip(row, np.abs(smaps)):
         axes.imshow(smap, cmap="gray", vmin=0, vmax=1)
@@ -53,7 +53,7 @@ plt.show()
 # %%
 recon, params = dj.load("brain-small")
 target = simulated.target[0]
-figure, panels = plt.subplots(1, 3, figsize=(12, 4))
+figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 panels[0].imshow(target, cmap="gray")
 panels[0].set_title("target")
 for axes, (name, smaps) in zip(panels[1:], estimates.items()):

@@ -41,7 +41,7 @@ assert bool(stats.converged)
 # %%
 zero_filled = np.abs(A.adjoint(kspace))
 images = {"target": target, "zero-filled": zero_filled, "reconstruction": np.abs(image)}
-figure, panels = plt.subplots(1, 3, figsize=(12, 4))
+figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 for axes, (name, shown) in zip(panels, images.items()):
     psnr = "" if name == "target" else f", {float(dj.metrics.psnr(shown, target)):.1f} dB"
     axes.imshow(shown, cmap="gray", vmax=np.percentile(target, 99.8))

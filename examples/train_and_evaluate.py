@@ -47,7 +47,7 @@ run = train(find_config("quickstart"), settings, "examples/train_and_evaluate.py
 # %%
 rows = read_log(run.folder / "log.jsonl")
 validated = [row for row in rows if "validation_psnr" in row]
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 left.semilogy([row["step"] for row in rows], [row["loss"] for row in rows])
 left.set(xlabel="step", ylabel="loss")
 right.plot([row["step"] for row in validated], [row["validation_psnr"] for row in validated], "o-")
