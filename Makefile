@@ -12,7 +12,7 @@ setup: $(VENV)/.ready
 $(VENV)/.run: pyproject.toml
 	@echo "installing deqjax into $(VENV): about 850 MB, a minute or two with a fast connection"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-compile --progress-bar on --editable '.[report]' | grep --line-buffered -v "already satisfied"
+	$(PIP) install --no-compile --progress-bar on --editable '.[report]'
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.run
