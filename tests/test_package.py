@@ -10,7 +10,6 @@ SLOW = {
     "scipy.spatial",
     "scipy.sparse",
     "matplotlib",
-    "rich",
     "orbax",
     "jaxopt",
     "nibabel",
