@@ -32,8 +32,7 @@ errors = draw_examples(folder)
 # %%
 for name, error in errors.items():
     print(f"{name}: mean error {error:.5f}")
-    plt.figure(figsize=(15, 7))
-    plt.imshow(plt.imread(folder / f"{name}.png"))
+    plt.figure(figsize=(15, 7)).add_axes((0, 0, 1, 1)).imshow(plt.imread(folder / f"{name}.png"))
     plt.axis("off")
     plt.show()
 assert max(errors.values()) < 0.004
