@@ -9,7 +9,8 @@
 # %% [markdown]
 # # Train and evaluate
 #
-# A very small model on a few simulated brains, to see every step. `deqjax train quickstart` trains a useful one.
+# A very small model on a few simulated brains, to see every step. So few steps teach it hardly anything;
+# `deqjax train quickstart` trains a useful model, in minutes.
 
 # %%
 import tempfile

@@ -48,7 +48,8 @@ def test_the_commands_in_the_readme_and_in_docs_are_valid() -> None:
     commands = [
         line.split("#")[0].split()
         for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-        for line in re.findall(r"^deqjax ([a-z].*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for block in re.findall(r"^```\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"^deqjax (.*)$", block, re.MULTILINE)
     ]
     assert len(commands) > 15
     for command in commands:
