@@ -10,6 +10,7 @@ from deqjax.run.cli import make_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["conventions", "equilibrium", "classical", "reconstruct", "solvers", "train"]
+FENCED = r"^```(\w*)[^\n]*\n(.*?)^```$"
 
 
 def python_blocks(text: str) -> list[tuple[int, str]]:
@@ -48,7 +49,8 @@ def test_the_commands_in_the_readme_and_in_docs_are_valid() -> None:
     commands = [
         line.split("#")[0].split()
         for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-        for block in re.findall(r"^```\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        for language, block in re.findall(FENCED, path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        if not language
         for line in re.findall(r"^deqjax (.*)$", block, re.MULTILINE)
     ]
     assert len(commands) > 15
