@@ -3,17 +3,24 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quickstart test test-all lint benchmark clean
+.PHONY: setup quickstart test test-all lint docs benchmark clean
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.run: pyproject.toml
+	@echo "installing deqjax into $(VENV): about 850 MB, a minute or two with a fast connection"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[report,test,lint]'
+	$(PIP) install --no-compile --progress-bar on --editable '.[report]'
 	touch $@
 
-quickstart: setup
+$(VENV)/.ready: $(VENV)/.run
+	@echo "installing the tools of the tests"
+	$(PIP) install --quiet --editable '.[report,test,lint]'
+	touch $@
+
+quickstart: $(VENV)/.run
 	$(BIN)/deqjax train quickstart
 
 # Most tests compile more than they compute. With these flags XLA compiles in half the time; test-all does without them.
@@ -30,6 +37,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(PIP) install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 benchmark: setup
 	$(BIN)/python benchmarks/reconstruction.py

@@ -5,7 +5,7 @@ This is ``deqjax evaluate``; the code is in deqjax/run/evaluation.py.
 
 import sys
 
-from deqjax.run.cli import main
+from deqjax.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["evaluate", *sys.argv[1:]]))
+    run(["evaluate", *sys.argv[1:]])

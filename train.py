@@ -5,7 +5,7 @@ This is ``deqjax train``; the loop is in deqjax/run/fitting.py.
 
 import sys
 
-from deqjax.run.cli import main
+from deqjax.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    run(["train", *sys.argv[1:]])

@@ -1,5 +1,8 @@
 """deqjax: MR image reconstruction with deep equilibrium models, in JAX and Flax."""
 
+from importlib import import_module
+from typing import Any
+
 from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
 from deqjax.model_folders import load, models, save
@@ -35,7 +38,19 @@ __all__ = [
     "physics",
     "priors",
     "reconstruct_kspace",
+    "registration",
     "root",
     "save",
     "solvers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``deqjax.registration`` when it is first used: reconstruction does not need it."""
+    if name == "registration":
+        return import_module("deqjax.registration")
+    raise AttributeError(f"module 'deqjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,6 +1,7 @@
 """Normalisation: the units in which networks work. They are found from the measurement and undone in the image."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +19,22 @@ class Units:
     """A change of units of images, ``apply(x) = (conj(phase) x - shift) / scale``.
 
     There is one shift and one scale per image, and one phase of magnitude 1 per pixel, or None for no phase. The scale
-    is 0 for an image of which nothing was measured, so that the output of a network is multiplied by 0 there.
+    is 0 for an image of which nothing was measured, so that the output of a network is multiplied by 0 there. Real and
+    imaginary parts of ``apply`` are clamped to ``[-clamp, clamp]``.
     """
 
     shift: jax.Array
     scale: jax.Array
     phase: jax.Array | None = None
+    clamp: float = field(default=math.inf, metadata={"static": True})
 
     def apply(self, image: jax.Array) -> jax.Array:
         image = image if self.phase is None else jnp.conj(self.phase) * image
         unit = power_of_two_scale(self.scale, axes=())  # the reciprocal of a very large scale is subnormal
-        return unit.apply(image - self.shift) / jnp.where(self.scale > 0, unit.apply(self.scale), 1)
+        image = unit.apply(image - self.shift) / jnp.where(self.scale > 0, unit.apply(self.scale), 1)
+        if self.clamp == math.inf:
+            return image
+        return jax.lax.complex(*(jnp.clip(part, -self.clamp, self.clamp) for part in (image.real, image.imag)))
 
     def undo(self, image: jax.Array) -> jax.Array:
         image = image * self.scale + self.shift
@@ -108,10 +114,23 @@ class StandardScore:
     Input and target each have their own statistics, which breaks ``A target = kspace``. It is provided to reproduce the
     configs of the thesis. Scaling the k-space by c > 0 still scales the reconstruction by c.
 
-    >>> units = StandardScore()(jnp.array([[1 + 1j, 3 + 3j]]))
-    >>> units.apply(jnp.array([[1 + 1j, 3 + 3j]]))
-    Array([[-1.-1.j,  1.+1.j]], dtype=complex64)
+    Attributes:
+      clamp: real and imaginary parts are clamped to this many standard deviations, 6 in the thesis, as in the data
+        transform of fastMRI's U-Net (``UnetDataTransform`` in ``fastmri/data/transforms.py``).
+
+    Raises:
+      ValueError: the clamp is not positive.
+
+    >>> units = StandardScore(clamp=0.5)(jnp.array([[1 + 1j, 3 + 3j]]))
+    >>> units.apply(jnp.array([[1 + 1j, 2 + 2j, 3 + 3j]]))
+    Array([[-0.5-0.5j,  0. +0.j ,  0.5+0.5j]], dtype=complex64)
     """
+
+    clamp: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.clamp > 0:
+            raise ValueError(f"clamp must be positive, in standard deviations; it is {self.clamp}")
 
     def __call__(self, zero_filled: jax.Array, dimensions: int = 2) -> Units:
         parts = jnp.stack([zero_filled.real, zero_filled.imag])
@@ -123,7 +142,7 @@ class StandardScore:
         flat = variance == 0
         scale = unit.undo(jnp.where(flat, 0, jnp.sqrt(jnp.where(flat, 1, variance))))[0]
         mean = unit.undo(mean)[0]
-        return Units(jax.lax.complex(mean, mean), scale)
+        return Units(jax.lax.complex(mean, mean), scale, clamp=self.clamp)
 
     def of_target(self, target: jax.Array, units: Units) -> Units:
         """Find the units of the target (batch, y, x) from the target itself."""

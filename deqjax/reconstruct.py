@@ -12,7 +12,7 @@ import numpy as np
 from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
-from deqjax.physics import LearnedSmaps
+from deqjax.physics import LearnedSmaps, with_whole_mask
 from deqjax.solvers import Anderson, Stats
 from deqjax.types import Adjoint, ForwardModel, IterationMap, MapArgs, Net, Normalisation, Params, Solver, State, Units
 
@@ -127,7 +127,7 @@ class Reconstructor:
             kspace = np.asarray(kspace)
         _check_measurement(A, kspace)
         _check_parameters(self, params)
-        return _reconstruct(self, params, A, jnp.asarray(kspace), probe)
+        return _reconstruct(self, params, with_whole_mask(A, kspace), jnp.asarray(kspace), probe)
 
 
 @lru_cache

@@ -111,3 +111,16 @@ def test_the_units_of_very_large_and_very_small_images(normalisation: Normalisat
     scaled = jax.jit(lambda units, image: units.apply(image))(units, image * size)
     np.testing.assert_allclose(scaled, plain.apply(image), atol=1e-5)
     np.testing.assert_allclose(units.undo(scaled) / size, image, atol=1e-5)
+
+
+def test_the_standard_score_is_clamped_and_its_units_are_undone() -> None:
+    """One bright pixel of 100: its score of 9.95 is clamped to 6, and the other pixels keep theirs."""
+    image = jnp.zeros((10, 10), jnp.complex64).at[3, 4].set(100 + 100j)
+    units = StandardScore(clamp=6.0)(image)
+    scored = np.asarray(units.apply(image))
+    assert scored[3, 4] == 6 + 6j
+    others = np.delete(scored.ravel(), 34)
+    np.testing.assert_allclose(others, np.asarray(StandardScore()(image).apply(image))[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(units.undo(units.apply(image))[0, 0], 0, atol=1e-4)
+    with pytest.raises(ValueError, match="clamp must be positive"):
+        StandardScore(clamp=0.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import chex
 import jax
@@ -245,6 +246,20 @@ def test_double_precision_kspace_with_single_precision_params(params: dict, floa
 def compilations() -> int:
     """The number of programs that reconstructions have compiled."""
     return _reconstruct._cache_size()  # type: ignore[attr-defined]
+
+
+def test_the_type_the_rank_and_the_batch_of_a_mask_compile_nothing(params: dict) -> None:
+    """All of these masks measure the same, and so give the same image from one program."""
+    kspace = jnp.broadcast_to(lines() * random_complex(*SHAPE, seed=3), (BATCH, *SHAPE))
+    line: Any = np.asarray(lines())
+    wide: Any = np.asarray(kspace, np.complex128)
+    expected, _ = RECON(params, dj.physics.MaskedFourier(line), kspace)
+    before = compilations()
+    masks = [line > 0, line.astype(np.int64), line[0], np.repeat(line, SHAPE[0], 0), line[None], np.stack([line, line])]
+    for mask in [*masks, *map(jnp.asarray, masks)]:
+        image, _ = RECON(params, dj.physics.MaskedFourier(mask), wide)
+        np.testing.assert_array_equal(image, expected, err_msg=f"{mask.shape} {mask.dtype}")
+    assert compilations() == before
 
 
 @partial(jax.jit, static_argnums=0)

@@ -41,6 +41,7 @@ class Data:
     Attributes:
       train: a file, a folder or a glob pattern. If it is empty, simulated brains are used.
       val: likewise, for validation.
+      files: (first, end) of the training files in the order of their names: [0, 1000] takes the first 1000 of them.
       slices: (first, last) slice of every file, both included.
       crop: (y, x) to which images or k-space are cropped.
       crop_mode: ``field_of_view`` crops the image, ``resolution`` crops k-space.
@@ -52,6 +53,7 @@ class Data:
 
     train: str = ""
     val: str = ""
+    files: tuple[int, int] | None = None
     slices: tuple[int, int] | None = None
     crop: tuple[int, int] | None = None
     crop_mode: Literal["field_of_view", "resolution"] = "field_of_view"

@@ -1,7 +1,6 @@
 """Smooth random functions of position: sums of plane waves, and smoothed noise."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 
 def plane_waves(
@@ -47,5 +46,7 @@ def smoothed_noise(rng: np.random.Generator, shape: tuple[int, int, int], width:
     >>> smoothed_noise(np.random.default_rng(0), (2, 8, 8), width=2.0).std().round(3)
     np.float32(1.0)
     """
+    from scipy.ndimage import gaussian_filter  # half a second of the import of deqjax
+
     noise = gaussian_filter(rng.standard_normal(shape, np.float32), (0.8, width, width), mode="wrap", truncate=2.5)
     return noise / (noise.std() + np.float32(1e-12))

@@ -4,8 +4,6 @@ import math
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.spatial import cKDTree
 
 GOLDEN_ANGLE = math.pi * (math.sqrt(5) - 1) / 2
 """111.25 degrees: spokes at multiples of this angle are spread nearly evenly, whatever their number."""
@@ -168,6 +166,9 @@ def density_compensation(trajectory: np.ndarray, steps: int = 10) -> np.ndarray:
     >>> bool((density_compensation(grid) == 1).all())
     True
     """
+    from scipy.sparse import coo_array  # these two slow the import of deqjax down
+    from scipy.spatial import cKDTree
+
     trajectory = as_trajectory(trajectory)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")

@@ -15,6 +15,7 @@ from deqjax.physics.phase import PhaseModulated, smooth_phase
 from deqjax.physics.sense import Sense
 from deqjax.physics.sensitivities import LearnedSmaps, low_resolution_smaps, normalise_smaps, walsh_smaps
 from deqjax.physics.simulate import add_noise, complex_noise
+from deqjax.physics.whole_masks import with_whole_mask
 
 __all__ = [
     "Blur",
@@ -52,4 +53,5 @@ __all__ = [
     "toeplitz_spectrum",
     "walsh_smaps",
     "whitening_matrix",
+    "with_whole_mask",
 ]

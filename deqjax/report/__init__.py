@@ -5,22 +5,32 @@ The optional packages rich, matplotlib and tensorboardX (``deqjax[report]``) are
 
 from deqjax.report.curves import convergence, training_curve
 from deqjax.report.log import TrainingLog, read_log
-from deqjax.report.page import Html, code, html_table, paragraph, picture, write_page
+from deqjax.report.page import Html, Part, code, details, group, headline, html_table, paragraph, picture, write_page
+from deqjax.report.panels import error_png, grey_png, mosaic_png, phase_png, window_of_detail
 from deqjax.report.pictures import comparison
 from deqjax.report.table import metrics_table, write_csv
 
 __all__ = [
     "Html",
+    "Part",
     "TrainingLog",
     "code",
     "comparison",
     "convergence",
+    "details",
+    "error_png",
+    "grey_png",
+    "group",
+    "headline",
     "html_table",
     "metrics_table",
+    "mosaic_png",
     "paragraph",
+    "phase_png",
     "picture",
     "read_log",
     "training_curve",
+    "window_of_detail",
     "write_csv",
     "write_page",
 ]

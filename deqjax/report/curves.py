@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deqjax.atomic_write import atomic_file
 from deqjax.report.log import SOLVES, validation_label
 from deqjax.report.optional_packages import require
+from deqjax.report.panels import save_figure
 from deqjax.report.table import Row
 
 COLOURS = ("#2563eb", "#e0590b", "#0f9f6e", "#b4309b", "#8a6d0b", "#0891b2", "#d02f44", "#5b5f6b")
@@ -38,7 +38,7 @@ def convergence(path: str | Path, curves: Mapping[str, ArrayLike], rtol: float |
     ...     Path(folder, "a.png").read_bytes()[1:4]
     b'PNG'
     """
-    figure = require("matplotlib.figure").Figure(figsize=(7, 4.2), layout="constrained")
+    figure = require("matplotlib.figure").Figure(figsize=(5, 3.2), layout="constrained")
     axes = _panel(figure.add_subplot(), "solver step", "relative residual")
     axes.set_yscale("log")
     for (name, curve), colour in zip(curves.items(), _colours(len(curves)), strict=True):
@@ -66,8 +66,8 @@ def convergence(path: str | Path, curves: Mapping[str, ArrayLike], rtol: float |
 def training_curve(path: str | Path, rows: Sequence[Row]) -> None:
     """Draw the metrics of a training run over its steps.
 
-    There is one panel each for ``loss``, for every metric whose name starts with ``validation_``, for the solver steps
-    (``forward_steps``, ``backward_steps``) and for the relative residuals (``forward_residual``,
+    There is one panel each, below one another, for ``loss``, for every metric whose name starts with ``validation_``,
+    for the solver steps (``forward_steps``, ``backward_steps``) and for the relative residuals (``forward_residual``,
     ``backward_residual``). A panel without data is left out.
 
     Args:
@@ -85,11 +85,10 @@ def training_curve(path: str | Path, rows: Sequence[Row]) -> None:
     b'PNG'
     """
     panels = panels_of(list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)))
-    figure = require("matplotlib.figure").Figure(figsize=(4.6 * min(len(panels), 2), 3.1 * -(-len(panels) // 2)))
+    figure = require("matplotlib.figure").Figure(figsize=(5, 2.6 * len(panels)))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     for position, (label, (names, logarithmic)) in enumerate(panels.items()):
-        grid = (-(-len(panels) // 2), min(len(panels), 2), position + 1)
-        axes = _panel(figure.add_subplot(*grid), "training step", label)
+        axes = _panel(figure.add_subplot(len(panels), 1, position + 1), "training step", label)
         for (name, legend), colour in zip(names.items(), COLOURS, strict=False):
             pairs = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
             if not pairs:
@@ -154,5 +153,4 @@ def _finish(path: str | Path, figure: Any) -> None:
     for axes in figure.axes:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=9)
-    with atomic_file(path, overwrite=True) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+    save_figure(figure, path, 150, "white")

@@ -110,6 +110,10 @@ class TrainingLog:
         self._file.close()
         self._writer.close()
 
+    def say(self, text: str) -> None:
+        """Print a line of plain text, which is not logged."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def record(self, step: int, **metrics: Any) -> None:
         """Log the metrics of one step.
 

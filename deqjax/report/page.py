@@ -1,6 +1,10 @@
-"""A self-contained HTML page: pictures are embedded, all text is escaped, and the layout suits a phone screen."""
+"""A self-contained HTML page: pictures are embedded, all text is escaped, and nothing is loaded from a network.
+
+A click on a picture enlarges it without any script: its figure becomes the target of the address.
+"""
 
 import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,26 +13,7 @@ from pathlib import Path
 from deqjax.atomic_write import atomic_file
 from deqjax.report.table import Row, columns_of, format_value, is_numeric, number_format, summary_of
 
-STYLE = """
-:root { color-scheme: light dark; --line: #d9dce1; --soft: #f4f5f7; --text: #1c2026; --faint: #667080; --back: #fff }
-@media (prefers-color-scheme: dark) {
-  :root { --line: #363b44; --soft: #1f2329; --text: #e4e7eb; --faint: #98a1ae; --back: #15181c }
-}
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; background: var(--back); color: var(--text);
-  font: 16px/1.55 system-ui, sans-serif }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 1.5rem }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; padding-top: .8rem; border-top: 1px solid var(--line) }
-.wide { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
-th, td { padding: .35rem .8rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { background: var(--soft) } tfoot td { font-weight: 600; border-bottom: 0 }
-.number { text-align: right }
-figure { margin: 1rem 0 } img { max-width: 100%; height: auto; border-radius: 6px; display: block }
-figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem }
-pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; overflow-x: auto;
-  font: .85rem/1.5 ui-monospace, monospace }
-"""
+STYLE = Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)
@@ -36,6 +21,9 @@ class Html:
     """A part of a page that is already HTML markup. Plain strings are escaped."""
 
     markup: str
+
+
+Part = Html | str
 
 
 def paragraph(text: str) -> Html:
@@ -56,28 +44,79 @@ def code(text: str) -> Html:
     return Html(f"<pre>{escape(text)}</pre>")
 
 
-def picture(path: str | Path, caption: str = "") -> Html:
-    """Return a PNG file as an embedded picture, with the caption below it and as its alternative text.
+def headline(tiles: Iterable[tuple[str, str, str]]) -> Html:
+    """Return the most important results as large numbers, in triples of a label, a value and ``good``, ``bad`` or "".
+
+    >>> headline([("PSNR", "28.0 dB", "good")]).markup
+    '<ul class=tiles><li class="good"><b>28.0 dB</b><small>PSNR</small></li></ul>'
+    """
+    items = (
+        f'<li class="{kind}"><b>{escape(value)}</b><small>{escape(label)}</small></li>' for label, value, kind in tiles
+    )
+    return Html(f"<ul class=tiles>{''.join(items)}</ul>")
+
+
+def details(summary: str, parts: Iterable[Part], opened: bool = False) -> Html:
+    """Return parts that are folded under a line of text until a reader opens them.
+
+    >>> details("more", ["text"]).markup
+    '<details><summary>more</summary><p>text</p></details>'
+    """
+    return Html(f"<details{' open' * opened}><summary>{escape(summary)}</summary>{_markup(parts)}</details>")
+
+
+def group(kind: str, parts: Iterable[Part]) -> Html:
+    """Return pictures side by side: ``primary`` (three), ``secondary`` (four, two on a phone) or ``curves`` (two).
+
+    >>> group("primary", []).markup
+    '<div class="primary"></div>'
+    """
+    return Html(f'<div class="{escape(kind)}">{_markup(parts)}</div>')
+
+
+def picture(
+    source: str | Path | bytes,
+    caption: str = "",
+    note: str = "",
+    *,
+    frame: tuple[float, float, float, float] | None = None,
+    scale: str = "",
+    pixels: bool = False,
+) -> Html:
+    r"""Return an embedded PNG picture with a caption below it, which is also its alternative text. A click enlarges it.
 
     Args:
-        path: the .png file.
+        source: a .png file, or its bytes.
         caption: plain text.
+        note: a second line of plain text.
+        frame: a rectangle to draw on the picture, (left, top, width, height) as fractions of it.
+        scale: ``error`` or ``phase``: the colour scale to draw below.
+        pixels: whether the pixels are shown as squares.
 
     Raises:
-        ValueError: The file is not a PNG.
+        ValueError: the source is not a PNG.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.png").write_bytes(bytes.fromhex("89504e470d0a1a0a"))
-    ...     picture(f"{folder}/a.png").markup
-    '<figure><img alt="" src="data:image/png;base64,iVBORw0KGgo="></figure>'
+    >>> '<img alt="a" src="data:image/png;base64,iVBORw0KGgo=">' in picture(b"\x89PNG\r\n\x1a\n", "a").markup
+    True
     """
-    data = Path(path).read_bytes()
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError(f"path {path} is not a PNG file: write the picture as .png first")
-    source = base64.b64encode(data).decode()
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{source}">{below}</figure>')
+        raise ValueError(
+            f"{'the picture' if isinstance(source, bytes) else source} is not a PNG: write it as .png first"
+        )
+    name = f"p{hashlib.sha256(data + caption.encode()).hexdigest()[:12]}"
+    box = ""
+    if frame is not None:
+        sides = zip(("left", "top", "width", "height"), frame)
+        box = f'<span class=frame style="{";".join(f"{side}:{100 * part:.2f}%" for side, part in sides)}"></span>'
+    bar = f'<span class="scale {escape(scale)}"></span>' * bool(scale)
+    below = f"<b>{escape(caption)}</b>" * bool(caption) + f"<br>{escape(note)}" * bool(note)
+    return Html(
+        f"<figure id={name}{' class=pixels' * pixels}><a href=#{name}>"
+        f'<img alt="{escape(caption)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">{box}</a>'
+        f"<a class=close href=#- title=close>&#10005;</a><figcaption>{below}</figcaption>"
+        f"{bar}</figure>"
+    )
 
 
 def html_table(rows: Sequence[Row], means: bool = True) -> Html:
@@ -85,7 +124,8 @@ def html_table(rows: Sequence[Row], means: bool = True) -> Html:
 
     Args:
         rows: one dict per line, by column name; a missing value is left blank.
-        means: whether the mean and the standard deviation over several rows are written below them.
+        means: whether the mean and the standard deviation over several rows are written below them. Counts, which are
+            integers, have none.
 
     >>> "<td class=number>30.00</td>" in html_table([{"volume": "a", "psnr": 30.0}]).markup
     True
@@ -108,14 +148,14 @@ def html_table(rows: Sequence[Row], means: bool = True) -> Html:
     return Html(f"<div class=wide><table><thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>")
 
 
-def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Iterable[Html | str]]]) -> None:
+def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Iterable[Part]]]) -> None:
     """Write one self-contained page. The file is written completely or not at all.
 
     Args:
         path: the .html file; its folder is created.
         title: the title of the page.
-        sections: pairs of a heading and its parts, which `paragraph`, `html_table`, `picture` and `code` return; a
-            plain string becomes a paragraph.
+        sections: pairs of a heading and its parts, which the other functions of this module return; a plain string
+            becomes a paragraph. An empty heading is left out.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -125,15 +165,13 @@ def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Itera
     """
     body = []
     for heading, parts in sections:
-        body.append(f"<section><h2>{escape(heading)}</h2>")
-        body.extend(part.markup if isinstance(part, Html) else paragraph(part).markup for part in parts)
-        body.append("</section>")
+        body.append(f"<section>{f'<h2>{escape(heading)}</h2>' * bool(heading)}{_markup(parts)}</section>")
     page = "\n".join(
         [
             "<!doctype html>",
             "<html lang=en><head><meta charset=utf-8>",
-            '<meta name=viewport content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{STYLE}</style></head>",
+            '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">',
+            f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>",
             f"<body><h1>{escape(title)}</h1>",
             *body,
             "</body></html>",
@@ -141,3 +179,7 @@ def write_page(path: str | Path, title: str, sections: Iterable[tuple[str, Itera
     )
     with atomic_file(path, overwrite=True) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _markup(parts: Iterable[Part]) -> str:
+    return "\n".join(part.markup if isinstance(part, Html) else paragraph(part).markup for part in parts)

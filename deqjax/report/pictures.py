@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deqjax.atomic_write import atomic_file
 from deqjax.report.optional_packages import require
+from deqjax.report.panels import save_figure
 
 BACKGROUND, TEXT, FAINT = "#0d0f12", "#f2f4f7", "#98a1ae"
 WIDTH, GAP, MARGIN, HEADER = 2.5, 0.06, 0.14, 0.5
@@ -85,5 +85,4 @@ def comparison(
         bar.ax.tick_params(colors=FAINT, labelsize=9, length=2)
         bar.ax.set_title(f"|error| of white, magnified {error_scale:g} times", color=FAINT, size=9.5)
         bar.outline.set_visible(False)
-    with atomic_file(path, overwrite=True) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, facecolor=BACKGROUND)
+    save_figure(figure, path, 150, BACKGROUND)

@@ -124,9 +124,11 @@ def format_value(value: Any, number: str) -> str:
 
 
 def summary_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Return the formatted mean and standard deviation (ddof 1) over the rows of every numeric column.
+    """Return the formatted mean and standard deviation (ddof 1) over the rows of every column of real numbers.
 
-    >>> summary_of([{"volume": "a", "psnr": 30.0}, {"volume": "b", "psnr": 32.0}])
+    A column of integers holds counts, and has none.
+
+    >>> summary_of([{"volume": "a", "slices": 6, "psnr": 30.0}, {"volume": "b", "slices": 6, "psnr": 32.0}])
     {'psnr': ('31.00', '1.41')}
     """
     found = {}
@@ -134,7 +136,7 @@ def summary_of(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
         if not is_numeric(rows, name):
             continue
         values = [float(row[name]) for row in rows if row.get(name) is not None]
-        if not values:
+        if not values or all(np.asarray(row[name]).dtype.kind != "f" for row in rows if row.get(name) is not None):
             continue
         written, mean = number_format(values), sum(values) / len(values)
         spread = math.sqrt(sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1))

@@ -1,4 +1,3 @@
-# PYTHON_ARGCOMPLETE_OK
 """The command ``deqjax``."""
 
 import argparse
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = args.run(args)  # a command returns None, or an exit code
     except KeyboardInterrupt:
-        print(f"interrupted; to go on, run again: {args.command_line}", file=sys.stderr)
+        print(f"interrupted; to go on, run again: {args.command_line}", file=sys.stderr, flush=True)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its exit

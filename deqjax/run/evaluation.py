@@ -1,6 +1,7 @@
 """Evaluation: reconstruct files, and write a table, pictures and one page."""
 
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,21 +11,12 @@ from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, to_toml
 from deqjax.data import write_submission
 from deqjax.reconstruct import Reconstructor
-from deqjax.report import (
-    Html,
-    code,
-    comparison,
-    convergence,
-    html_table,
-    metrics_table,
-    picture,
-    write_csv,
-    write_page,
-)
+from deqjax.report import comparison, convergence, metrics_table, write_csv, write_page
+from deqjax.run.evaluation_page import sections
 from deqjax.run.volumes import Volume, evaluate_file
 from deqjax.types import Params
 
-SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM zero-filled", "SSIM", "steps", "residual")
+SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM", "steps", "residual")
 """The columns of the table on the terminal. The CSV file and the page have all columns."""
 
 PICTURES = 4
@@ -32,9 +24,15 @@ PICTURES = 4
 
 
 def evaluate(
-    recon: Reconstructor, params: Params, config: Config, files: Sequence[Path], out: Path, command: str
+    recon: Reconstructor,
+    params: Params,
+    config: Config,
+    files: Sequence[Path],
+    out: Path,
+    command: str,
+    training: Path | None = None,
 ) -> list[Volume]:
-    """Evaluate a method on files, print the table, and write everything to a folder.
+    """Evaluate a method on files, print progress, a table and a verdict, and write everything to a folder.
 
     Args:
       recon: the method.
@@ -43,18 +41,39 @@ def evaluate(
       files: in any format of :func:`deqjax.data.open_scan`.
       out: the folder for the results, which must not exist or be empty. It appears complete or not at all.
       command: the command line that gives these results, for the page.
+      training: the picture of the training curve, for the page. It is left out if the file does not exist.
 
     Raises:
       ValueError: the folder holds anything, or a file cannot be read.
     """
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds other results; choose another --out")
-    volumes = [evaluate_file(recon, params, file, config) for file in files]
+    volumes = []
+    print(f"evaluating {len(files)} file{'s' * (len(files) != 1)}; the first one includes the compilation", flush=True)
+    for number, file in enumerate(files, 1):
+        started = time.monotonic()
+        volumes.append(evaluate_file(recon, params, file, config))
+        seconds = time.monotonic() - started
+        print(f"{number}/{len(files)} {volumes[-1].name}: {verdict(volumes[-1:])}; {seconds:.0f} s", flush=True)
     metrics_table([{name: v.row[name] for name in SHOWN if name in v.row} for v in volumes], config.title)
     with atomic_folder(out) as temporary:
-        write_results(temporary, volumes, config, recon.solver.rtol, command)
-    print(f"page: {out / 'index.html'}")
+        write_results(temporary, volumes, config, recon.solver.rtol, command, training)
+    print(f"{verdict(volumes)}; page: {out / 'index.html'}")
     return volumes
+
+
+def verdict(volumes: Sequence[Volume]) -> str:
+    """Say in one line how good the images are, and how many slices converged: ``28.0 dB, +7.0 over zero-filled; ...``.
+
+    The PSNR is the mean of the volumes that have a target.
+    """
+    converged = np.concatenate([np.atleast_1d(volume.stats.converged) for volume in volumes])
+    parts = [f"{converged.sum()} of {converged.size} converged"]
+    scored = [volume.row for volume in volumes if "PSNR" in volume.row]
+    if scored:
+        psnr, start = (np.mean([float(row[name]) for row in scored]) for name in ("PSNR", "PSNR zero-filled"))
+        parts.insert(0, f"{psnr:.1f} dB, {psnr - start:+.1f} over zero-filled")
+    return "; ".join(parts)
 
 
 def evaluate_command(
@@ -69,23 +88,28 @@ def evaluate_command(
     return shlex.join(["deqjax", "evaluate", str(model), *options, *overrides])
 
 
-def write_results(folder: Path, volumes: Sequence[Volume], config: Config, rtol: float, command: str) -> None:
+def write_results(
+    folder: Path,
+    volumes: Sequence[Volume],
+    config: Config,
+    rtol: float,
+    command: str,
+    training: Path | None = None,
+) -> None:
     """Write the table, the pictures, the images of files without a target, and the page that shows them."""
-    rows = [volume.row for volume in volumes]
-    write_csv(folder / "volumes.csv", rows)
+    write_csv(folder / "volumes.csv", [volume.row for volume in volumes])
     names = output_names(volumes)
     for volume, name in zip(volumes, names):
         if volume.target is None:
             write_submission(folder / "submission" / f"{name}.h5", volume.image)
-    pictures = [draw(volume, folder / f"{name}.png") for volume, name in zip(volumes[:PICTURES], names)]
+    for volume, name in zip(volumes[:PICTURES], names):
+        draw(volume, folder / f"{name}.png")
     residuals = {volume.name: np.asarray(volume.stats.residuals) for volume in volumes[:PICTURES]}
     convergence(folder / "convergence.png", residuals, rtol)
-    page: list[tuple[str, list[Html | str]]] = [
-        ("Volumes", [html_table(rows), "Metrics of the magnitude of each volume, and their mean over the volumes."]),
-        ("Pictures", [picture(path, path.stem) for path in pictures]),
-        ("Convergence", [picture(folder / "convergence.png", "relative residual of each slice over evaluations of f")]),
-        ("How to reproduce this page", [code(command), code(to_toml(config))]),
-    ]
+    curves = {"relative residual of each slice over evaluations of f": folder / "convergence.png"}
+    if training is not None and training.exists():
+        curves["training"] = training
+    page = sections(volumes, volumes[:PICTURES], curves, command, to_toml(config))
     write_page(folder / "index.html", config.title, page)
 
 

@@ -102,7 +102,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
 
     def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)
-        evaluate(inference, params, config, validation_files(config), out, command)
+        evaluate(inference, params, config, validation_files(config), out, command, folder.parent / "training.png")
 
     return Experiment(
         config=to_toml(config),
@@ -151,8 +151,19 @@ def check_slices(slices: Slices, budget: int = 2**28) -> None:
 
 
 def training_files(config: Config) -> list[Path]:
-    """List the training files of a config. Without any, simulated brains are written where they are missing."""
-    return list_files(config.data.train) if config.data.train else _phantoms(config, config.data.phantoms.train, 0)
+    """List the training files of a config. Without any, simulated brains are written where they are missing.
+
+    Raises:
+      ValueError: there is no file, or none in the range ``data.files``.
+    """
+    data = config.data
+    files = list_files(data.train) if data.train else _phantoms(config, data.phantoms.train, 0)
+    if data.files is None:
+        return files
+    first, end = data.files
+    if not 0 <= first < min(end, len(files)):
+        raise ValueError(f"data.files is [{first}, {end}], and there are {len(files)} training files, counted from 0")
+    return files[first:end]
 
 
 def validation_files(config: Config) -> list[Path]:

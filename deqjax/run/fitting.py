@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import signal
 import threading
 from bisect import bisect_right
@@ -99,6 +100,8 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
         for step in range(done, total):
             if step and step in starts:
                 state = restart(state, phases[phase_at(step)].optimizer)
+            if log is not None and step in (done, *starts):
+                log.say(f"phase {phases[phase_at(step)].name}: compiling the first step, which can take a minute")
             state, found = steps[phase_at(step)](state, next(batches))
             check_finite(found, step + 1)
             refused = refused + 1 if found.get("backward_refused", 0) == 1 else 0
@@ -134,6 +137,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 
     def note(number: int, _: Any) -> None:
         event.set()
+        os.write(2, b"stopping after the running step; interrupt again to stop at once\n")  # safe in a handler
         signal.signal(number, signal.default_int_handler)
 
     for number in previous:

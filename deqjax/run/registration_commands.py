@@ -148,7 +148,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         attention_files,
         "draw examples of registration by attention",
         """
-        Draw four examples of registration by attention with known answers, and print their mean errors.
+        Draw four examples of registration by attention with known answers, and print their mean errors. Each picture
+        shows the two functions, their feature maps, the attention matrix, and what is found with its closed form.
 
         example:
           deqjax attention pictures

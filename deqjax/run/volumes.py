@@ -13,12 +13,26 @@ from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
-from deqjax.physics import add_noise, ifft2c
+from deqjax.physics import Sense, add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 from deqjax.types import Params
 
 Row = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class MiddleSlice:
+    """What a page shows of the middle slice of a volume, besides magnitudes."""
+
+    number: int
+    """The number of the slice in its file, counted from 0."""
+    image: np.ndarray
+    """The complex reconstruction (y, x)."""
+    mask: np.ndarray
+    """It broadcasts against the k-space (y, x)."""
+    smaps: np.ndarray | None
+    """The coil sensitivities (coil, y, x) before any refinement, of several coils."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Volume:
     target: np.ndarray | None
     stats: Stats
     row: Row
+    middle: MiddleSlice
 
 
 def evaluate_file(
@@ -67,6 +82,7 @@ def evaluate_file(
         kspace = smaller(kspace, crop)
     padding = scan.padding if crop is None else None
     mask = config.mask(kspace.shape[-2:], scan.name, padding) if scan.mask is None else scan.mask
+    middle, middle_image, smaps = len(kspace) // 2, np.zeros(0), None
     images: list[np.ndarray] = []
     zero_filled: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -80,6 +96,9 @@ def evaluate_file(
         image, solved = recon(params, A, measured)
         for kept, batch in ((images, image), (zero_filled, A.adjoint(measured)), (targets, target)):
             kept.append(np.abs(np.asarray(batch[:part])))
+        if first <= middle < first + part:
+            middle_image = np.asarray(image[middle - first])
+            smaps = np.asarray(A.smaps[middle - first]) if isinstance(A, Sense) else None
         stats.append(jax.tree.map(lambda leaf, part=part: np.asarray(leaf[:part]), solved))
     shown = scan.crop if scan.crop is not None and crop is None else kspace.shape[-2:]
     shown = min(shown[0], kspace.shape[-2]), min(shown[1], kspace.shape[-1])
@@ -90,7 +109,10 @@ def evaluate_file(
     row: Row = {"volume": scan.name, "slices": len(reconstructed)}
     row |= {} if sampled else _metrics(reconstructed, start, reference)
     row |= _convergence(all_stats)
-    return Volume(scan.name, start, reconstructed, None if sampled else reference, all_stats, row)
+    number = scan.slices[middle] if scan.slices else there[0] + middle
+    shown_smaps = None if smaps is None else crop_image(smaps, shown)
+    what_is_shown = MiddleSlice(number, crop_image(middle_image, shown), np.asarray(mask), shown_smaps)
+    return Volume(scan.name, start, reconstructed, None if sampled else reference, all_stats, row, what_is_shown)
 
 
 def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, Params], float]:

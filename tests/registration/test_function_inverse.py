@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deqjax.registration import AttentionRegistration, FunctionInverse
-from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, register_line
+from deqjax.registration.attention.line_examples import EXAMPLES, SETTINGS, fixed_function, register_line
 from deqjax.run.cli import main
 
 
@@ -54,6 +54,32 @@ def test_it_is_equivariant_to_within_one_grid_step():
     # W^-1 o Xi o U, with Xi evaluated at U(x).
     expected = W_inverse(module.apply(parameters, A(x), B(U(x)), x))
     assert float(jnp.abs(deformed - expected).max()) < 1 / 499
+
+
+def test_the_closed_forms_of_the_examples_are_exact():
+    """A(Xi(x)) = B(x) with B(x) = x + 0.07 sin(3 pi x), in double precision."""
+    x = np.linspace(0, 1, 101)
+    B = x + 0.07 * np.sin(3 * np.pi * x)
+    np.testing.assert_allclose(np.asarray(fixed_function(line(101)))[:, 0], B, atol=1e-6)
+    closed: dict[str, Any] = {
+        "square root": (np.sqrt(B), np.square),
+        "cosine": (np.arccos(B) * 2 / np.pi, lambda x: np.cos(x * np.pi / 2)),
+    }
+    for name, (xi, A) in closed.items():
+        np.testing.assert_allclose(A(xi), B, atol=1e-12)
+        _, truth = register_line(FunctionInverse(features=8), name, 101)
+        np.testing.assert_allclose(np.asarray(truth)[:, 0], xi, atol=1e-3)  # arccos at 1 in single precision
+
+
+def test_the_attention_matrix_is_a_softmax_of_the_feature_maps():
+    x, inverse = line(50), FunctionInverse(features=200, temperature=2.0)
+    parameters = inverse.init(jax.random.key(0), x**2, x, x)
+    attention: Any = inverse.apply(parameters, x**2, x, x, method="attention")
+    logits = np.asarray(attention.query_features, np.float64) @ np.asarray(attention.point_features, np.float64).T / 2
+    expected = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(attention.weights, expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+    found: Any = inverse.apply(parameters, x**2, x, x)
+    np.testing.assert_allclose(found, attention.weights @ x, atol=1e-5)
 
 
 def test_few_points_are_not_averaged_over_the_line():

@@ -72,7 +72,7 @@ def test_training_curve_skips_missing_values_and_panels_without_data(tmp_path):
     rows[99]["validation_psnr"] = 31.0
     training_curve(tmp_path / "two.png", rows)
     training_curve(tmp_path / "one.png", [{"step": 1, "loss": 1.0}])
-    assert _pixels(tmp_path / "two.png").shape[1] == 2 * _pixels(tmp_path / "one.png").shape[1]
+    assert _pixels(tmp_path / "two.png").shape[0] == 2 * _pixels(tmp_path / "one.png").shape[0]
     with pytest.raises(ValueError, match=r"rows hold \['step'\]"):
         training_curve(tmp_path / "b.png", [{"step": 1}])
 
@@ -82,7 +82,7 @@ def test_training_curve_has_a_panel_for_each_validation_metric(tmp_path):
     assert list(panels_of(list(rows[0]))) == ["loss", "validation mean dice", "validation loss"]
     assert list(panels_of(["backward_residual", "validation_psnr"])) == ["validation PSNR, dB", "relative residual"]
     training_curve(tmp_path / "a.png", rows)
-    assert _pixels(tmp_path / "a.png").shape[0] == pytest.approx(2 * 3.1 * 150, abs=2)
+    assert _pixels(tmp_path / "a.png").shape[0] == pytest.approx(3 * 2.6 * 150, abs=2)
 
 
 def test_optional_packages_are_imported_late_and_pyplot_never():

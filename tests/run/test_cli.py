@@ -119,9 +119,7 @@ def test_configs_are_found_by_name(tmp_path, capsys):
     assert find_config(own) == own
 
 
-@pytest.mark.parametrize(
-    "command", [["-m", "deqjax"], ["-c", "from deqjax.run.cli import main; raise SystemExit(main())"]]
-)
+@pytest.mark.parametrize("command", [["-m", "deqjax"], ["-c", "from deqjax.__main__ import run; run()"]])
 def test_the_module_is_the_command(command):
     done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"deqjax {deqjax.__version__}\n"

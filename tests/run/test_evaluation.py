@@ -102,7 +102,11 @@ def test_the_page_holds_the_numbers_the_pictures_and_the_command(evaluated, volu
     for row in read_csv(out / "volumes.csv"):
         assert row["volume"] in page
         assert f"{float(row['PSNR']):.2f}" in page
-    assert page.count("data:image/png;base64,") == 3  # two volumes and the convergence
+    # of each of the two volumes ten pictures: three images and two errors, three insets, mask, phase; and one curve
+    assert page.count("data:image/png;base64,") == 2 * 10 + 1
+    for word in ("target, the framed part", "phase of the reconstruction", "slice 2", "realised acceleration"):
+        assert word in page
+    assert " of 10</b><small>slices converged" in page
     names = {"index.html", "volumes.csv", "convergence.png", *(f"{path.stem}.png" for path in volumes)}
     assert {path.name for path in out.iterdir()} == names
     assert "acceleration = 2" in page

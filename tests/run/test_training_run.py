@@ -112,7 +112,9 @@ def test_a_run_that_is_killed_in_both_phases_ends_with_the_same_numbers(run, fin
     (out / "log.jsonl").open("a").write('{"step": 8, "lo')  # cut short
     done = run("train.py", *experiment(out))
     assert "page:" in done.stdout
-    assert done.stdout.startswith(("step 7/10", "step 8/10"))  # it went on, and did not start again
+    steps = [line for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert steps[0].startswith(("step 7/10", "step 8/10"))  # it went on, and did not start again
+    assert done.stdout.startswith("phase train: compiling")
     assert "Traceback" not in done.stderr
     same(params_of(out / "model"), params_of(finished / "model"))
     rows, others = rows_of(out), rows_of(finished)
@@ -124,7 +126,7 @@ def test_a_run_that_is_killed_in_both_phases_ends_with_the_same_numbers(run, fin
 
 INTERRUPTED = """
 import os, signal, sys
-from deqjax.run.cli import main
+from deqjax.__main__ import run
 from deqjax.report import TrainingLog
 number = getattr(signal, sys.argv.pop(1))
 record = TrainingLog.record
@@ -133,7 +135,7 @@ def record_and_interrupt(self, step, **metrics):
     if step == 3:
         os.kill(os.getpid(), number)
 TrainingLog.record = record_and_interrupt
-sys.exit(main(["train", *sys.argv[1:]]))
+run(["train", *sys.argv[1:]])
 """
 
 
@@ -142,11 +144,37 @@ def test_an_interrupted_run_saves_its_step_and_says_how_to_go_on(run, experiment
     """The signal comes after step 3, where no checkpoint is due."""
     out = tmp_path / "run"
     done = run("-c", INTERRUPTED, number, *experiment(out, "--run.checkpoint_every=100"), code=130)
-    (line,) = done.stderr.splitlines()
+    stopping, line = done.stderr.splitlines()
+    assert stopping.startswith("stopping after the running step")
     assert line.startswith("interrupted; to go on, run again: deqjax train")
     assert checkpoints_of(out) in ([3], [4])
     assert len(rows_of(out)) == max(checkpoints_of(out))
     assert not (out / "model").exists()
+
+
+WAITING = """
+import os, signal, sys, threading
+import deqjax.run.cli as cli
+from deqjax.__main__ import run
+number, moment = getattr(signal, sys.argv[1]), sys.argv[2]
+def wait(_):
+    threading.Thread(target=threading.Event().wait).start()  # keeps a normal end of the process from coming
+    os.kill(os.getpid(), number)
+    threading.Event().wait()
+if moment == "import":
+    sys.modules.pop("deqjax.run.cli")
+    cli_of = type("Finder", (), {"find_spec": lambda self, name, *_: wait(name) if name == "deqjax.run.cli" else None})
+    sys.meta_path.insert(0, cli_of())
+cli.reconstruction_commands.evaluate_model = wait
+run(["evaluate", "brain-small"])
+"""
+
+
+@pytest.mark.parametrize(("number", "moment"), [("SIGTERM", "evaluate"), ("SIGINT", "import")])
+def test_an_interrupt_ends_every_command_at_any_moment_without_a_traceback(run, number, moment):
+    done = run("-c", WAITING, number, moment, code=130)
+    said = ["interrupted; to go on, run again: deqjax evaluate brain-small"] if moment == "evaluate" else []
+    assert done.stderr.splitlines() == said
 
 
 def test_a_finished_run_is_said_to_be_finished_and_left_alone(finished, experiment, tmp_path, contents, capsys):
@@ -262,6 +290,17 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         pass
     with other.open() as checkpoints:  # the folder is free again
         assert checkpoints.latest is None
+
+
+def test_a_range_of_the_training_files(tmp_path):
+    files = write_phantoms(tmp_path, 3, (1, 16, 16))
+    read = lambda value: read_config(
+        Path(__file__).parents[2] / "configs" / "quickstart.toml", [f"data.train={tmp_path}", f"data.files={value}"]
+    )
+    assert training_files(read("[1, 1000]")) == files[1:]
+    assert training_files(read("[0, 1]")) == files[:1]
+    with pytest.raises(ValueError, match=r"data.files is \[3, 9\], and there are 3 training files"):
+        training_files(read("[3, 9]"))
 
 
 def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):

@@ -1,8 +1,21 @@
 """Inversion of functions by attention: a softmax of random features finds where a function takes a value."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+class Attention(NamedTuple):
+    """How the queries attend to the points."""
+
+    point_features: jax.Array
+    """phi(A(x_i)), one row for each point."""
+    query_features: jax.Array
+    """phi(v), one row for each query."""
+    weights: jax.Array
+    """The softmax, (queries, points). Every row sums to 1."""
 
 
 class FunctionInverse(nn.Module):
@@ -38,17 +51,8 @@ class FunctionInverse(nn.Module):
     temperature: float | None = None
 
     @nn.compact
-    def __call__(self, values: jax.Array, points: jax.Array, queries: jax.Array) -> jax.Array:
-        """Return the points at which the function takes the queried values.
-
-        Args:
-          values: A(x_i), (n, c).
-          points: x_i, (n, d), ordered so that consecutive points are neighbours.
-          queries: v, (m, c).
-
-        Returns:
-          (m, d).
-        """
+    def attention(self, values: jax.Array, points: jax.Array, queries: jax.Array) -> Attention:
+        """Compute the features and the attention matrix; the arguments are those of a call."""
         frequencies = self.param("frequencies", nn.initializers.normal(self.scale), (values.shape[-1], self.features))
         phases = self.param("phases", nn.initializers.uniform(2 * jnp.pi), (self.features,))
 
@@ -60,9 +64,23 @@ class FunctionInverse(nn.Module):
 
         step = jnp.mean(jnp.linalg.norm(jnp.diff(points, axis=0), axis=-1))
         one_step = self.features / 2 * jnp.minimum((self.scale * step) ** 2, 1 / (3 * jnp.log(len(points))))
-        logits = jnp.matmul(random_features(queries), random_features(values).T, precision="highest")
+        found, wanted = random_features(values), random_features(queries)
+        logits = jnp.matmul(wanted, found.T, precision="highest")
         weights = jax.nn.softmax(logits / (one_step if self.temperature is None else self.temperature), axis=-1)
-        return jnp.matmul(weights, points, precision="highest")
+        return Attention(found, wanted, weights)
+
+    def __call__(self, values: jax.Array, points: jax.Array, queries: jax.Array) -> jax.Array:
+        """Return the points at which the function takes the queried values.
+
+        Args:
+          values: A(x_i), (n, c).
+          points: x_i, (n, d), ordered so that consecutive points are neighbours.
+          queries: v, (m, c).
+
+        Returns:
+          (m, d).
+        """
+        return jnp.matmul(self.attention(values, points, queries).weights, points, precision="highest")
 
 
 class AttentionRegistration(nn.Module):
