@@ -159,6 +159,18 @@ def test_a_damaged_number_type_of_a_record_is_refused(tmp_path):
         open_scan(path)
 
 
+@pytest.mark.parametrize("flags", [b"\x0f\0\0", b"\x02\0\0", b"\xff\0\0"])
+def test_a_value_of_variable_length_that_is_neither_list_nor_text_is_refused(tmp_path, flags):
+    """The HDF5 library (2.0.0) ends the process at some of them."""
+    path = WRITERS["ISMRMRD"](tmp_path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\x19", content.index(b"traj\0"))
+    content[start + 1 : start + 4] = flags
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"scan\.h5: damaged, the type of '/dataset/data' is not known"):
+        open_scan(path)
+
+
 def limited(function: Callable[[], object], message: str) -> None:
     """Call a function that must raise a ValueError without using more than 256 MiB more memory, within 2 s."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()

@@ -63,15 +63,19 @@ def _collection_size(path: str | Path, content: mmap.mmap, start: int, file_size
 
 
 def check_lengths(path: str | Path, dataset: h5py.Dataset) -> None:
-    """Check that the values of variable length in a dataset are not longer than the file.
+    """Check the values of variable length in a dataset: their kind is known, and they are not longer than the file.
 
     A value is stored as its length and its place in a global heap. The HDF5 library (2.0.0) allocates the length before
-    it looks at the heap. Datasets with a filter, such as a compression, are not checked.
+    it looks at the heap, and ends the process if a value is neither a list nor a text. The lengths in datasets with a
+    filter, such as a compression, are not checked.
 
     Raises:
-      ValueError: the values claim more bytes than the file has; the message names the file.
+      ValueError: the kind of a value is not known, or the values claim more bytes than the file has; the message names
+        the file.
     """
     kind, plist = dataset.id.get_type(), dataset.id.get_create_plist()
+    if not _kinds_are_known(kind):
+        raise ValueError(f"{path}: damaged, the type of {dataset.name!a} is not known; copy or download it again")
     fields = _variable_fields(kind)
     if not fields or not dataset.size or plist.get_nfilters():
         return
@@ -103,6 +107,20 @@ def _blocks(dataset: h5py.Dataset, plist: h5py.h5p.PropDCID) -> list[int]:
     if plist.get_layout() == h5py.h5d.CHUNKED:
         dataset.id.chunk_iter(lambda chunk: found.append(chunk.byte_offset))
     return found
+
+
+def _kinds_are_known(kind: h5py.h5t.TypeID) -> bool:
+    """Tell whether every value of variable length in a record is a list (0) or a text (1), with known padding.
+
+    Source: "HDF5 File Format Specification Version 3.0", section IV.A.2.d, the class bit field of class 9.
+    """
+    if isinstance(kind, h5py.h5t.TypeCompoundID):
+        return all(_kinds_are_known(kind.get_member_type(member)) for member in range(kind.get_nmembers()))
+    is_text = isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()
+    if is_text or isinstance(kind, h5py.h5t.TypeVlenID):
+        flags = kind.encode()[3]  # after two bytes of the encoding and that of the class
+        return flags & 15 in (0, 1) and flags >> 4 in (0, 1, 2)
+    return True
 
 
 def _variable_fields(kind: h5py.h5t.TypeID) -> list[tuple[int, int]]:
