@@ -10,10 +10,11 @@ import numpy as np
 from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, to_toml
 from deqjax.data import write_submission
+from deqjax.domain import Domain
 from deqjax.reconstruct import Reconstructor
 from deqjax.report import comparison, convergence, metrics_table, write_csv, write_page
 from deqjax.run.evaluation_page import sections
-from deqjax.run.volumes import Volume, evaluate_file
+from deqjax.run.volumes import OUTSIDE, Volume, evaluate_file
 from deqjax.types import Params
 
 SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM", "steps", "residual")
@@ -31,6 +32,7 @@ def evaluate(
     out: Path,
     command: str,
     training: Path | None = None,
+    domain: Domain | None = None,
 ) -> list[Volume]:
     """Evaluate a method on files, print progress, a table and a verdict, and write everything to a folder.
 
@@ -42,6 +44,7 @@ def evaluate(
       out: the folder for the results, which must not exist or be empty. It appears complete or not at all.
       command: the command line that gives these results, for the page.
       training: the picture of the training curve, for the page. It is left out if the file does not exist.
+      domain: what the model was trained on. Data outside of it are named in the verdict, in the table and on the page.
 
     Raises:
       ValueError: the folder holds anything, or a file cannot be read.
@@ -52,7 +55,7 @@ def evaluate(
     print(f"evaluating {len(files)} file{'s' * (len(files) != 1)}; the first one includes the compilation", flush=True)
     for number, file in enumerate(files, 1):
         started = time.monotonic()
-        volumes.append(evaluate_file(recon, params, file, config))
+        volumes.append(evaluate_file(recon, params, file, config, domain=domain))
         seconds = time.monotonic() - started
         print(f"{number}/{len(files)} {volumes[-1].name}: {verdict(volumes[-1:])}; {seconds:.0f} s", flush=True)
     metrics_table([{name: v.row[name] for name in SHOWN if name in v.row} for v in volumes], config.title)
@@ -73,6 +76,10 @@ def verdict(volumes: Sequence[Volume]) -> str:
     if scored:
         psnr, start = (np.mean([float(row[name]) for row in scored]) for name in ("PSNR", "PSNR zero-filled"))
         parts.insert(0, f"{psnr:.1f} dB, {psnr - start:+.1f} over zero-filled")
+    outside = [str(volume.row[OUTSIDE]) for volume in volumes if volume.row.get(OUTSIDE)]
+    if outside:
+        what = outside[0] if len(volumes) == 1 else f"{len(outside)} of {len(volumes)} volumes"
+        parts.append(f"OUTSIDE the domain of the model: {what}")
     return "; ".join(parts)
 
 

@@ -21,7 +21,7 @@ from deqjax.report import (
     picture,
     window_of_detail,
 )
-from deqjax.run.volumes import Volume
+from deqjax.run.volumes import OUTSIDE, Volume
 
 ERROR_SCALE = 5.0
 """The error maps range up to white over this number."""
@@ -140,9 +140,12 @@ def pictures_of(volume: Volume, opened: bool) -> Html:
 
 def _warning(volumes: Sequence[Volume]) -> list[Part]:
     missed = sum(int(np.sum(~np.atleast_1d(volume.stats.converged))) for volume in volumes)
-    if not missed:
-        return []
-    text = (
-        f"{missed} slice{'s' * (missed != 1)} did not converge: the image is the best iterate, and not a fixed point."
-    )
-    return [text]
+    found: list[Part] = [
+        f"{volume.name} is outside the domain of the model: {volume.row[OUTSIDE]}. Compare with a classical method."
+        for volume in volumes
+        if volume.row.get(OUTSIDE)
+    ]
+    if missed:
+        plural = "s" * (missed != 1)
+        found.append(f"{missed} slice{plural} did not converge: the image is the best iterate, and not a fixed point.")
+    return found

@@ -145,7 +145,8 @@ def evaluate_model(args: argparse.Namespace) -> None:
     trust = Trust((str(Path.cwd()),)) if args.trust_code else None
     config = model_folders.load_config(model, args.overrides, trust=trust)
     files = list_files(args.data) if args.data else validation_files(config)
-    evaluate(recon, params, config, files, out, command, folder / "training.png")
+    domain = model_folders.load_domain(model)
+    evaluate(recon, params, config, files, out, command, folder / "training.png", domain)
 
 
 def show_files(args: argparse.Namespace) -> None:

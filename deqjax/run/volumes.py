@@ -10,6 +10,7 @@ import numpy as np
 
 from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
+from deqjax.domain import Domain, measure_conditions
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
@@ -19,6 +20,9 @@ from deqjax.solvers import Stats
 from deqjax.types import Params
 
 Row = dict[str, str | int | float]
+
+OUTSIDE = "outside the domain"
+"""The column that tells which conditions of a volume are outside the domain of the model; it is empty if none is."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,12 @@ class Volume:
 
 
 def evaluate_file(
-    recon: Reconstructor, params: Params, path: str | Path, config: Config, batch_size: int = 4
+    recon: Reconstructor,
+    params: Params,
+    path: str | Path,
+    config: Config,
+    batch_size: int = 4,
+    domain: Domain | None = None,
 ) -> Volume:
     """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
@@ -66,6 +75,7 @@ def evaluate_file(
       path: a file in any format of :func:`deqjax.data.open_scan`.
       config: its data section (slices, crop, noise) and its mask apply. The noise has the upper end of its range.
       batch_size: number of slices that are solved together.
+      domain: what the model was trained on. The row then tells what of the middle slices is outside of it.
 
     Raises:
       ValueError: the file cannot be read, or the mask does not fit it.
@@ -83,6 +93,7 @@ def evaluate_file(
     padding = scan.padding if crop is None else None
     mask = config.mask(kspace.shape[-2:], scan.name, padding) if scan.mask is None else scan.mask
     middle, middle_image, smaps = len(kspace) // 2, np.zeros(0), None
+    outside: tuple[str, ...] = ()
     images: list[np.ndarray] = []
     zero_filled: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -94,9 +105,13 @@ def evaluate_file(
         key = jax.random.fold_in(jax.random.key(0), first)
         A, measured, target = undersample(full, jnp.asarray(mask), noise, config.mask.calibration_fraction, key)
         image, solved = recon(params, A, measured)
-        for kept, batch in ((images, image), (zero_filled, A.adjoint(measured)), (targets, target)):
+        aliased = A.adjoint(measured)
+        for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
             kept.append(np.abs(np.asarray(batch[:part])))
         if first <= middle < first + part:
+            if domain is not None:
+                found = measure_conditions(np.asarray(measured), np.asarray(mask), np.asarray(aliased))
+                outside = domain.outside(found)
             middle_image = np.asarray(image[middle - first])
             smaps = np.asarray(A.smaps[middle - first]) if isinstance(A, Sense) else None
         stats.append(jax.tree.map(lambda leaf, part=part: np.asarray(leaf[:part]), solved))
@@ -109,6 +124,7 @@ def evaluate_file(
     row: Row = {"volume": scan.name, "slices": len(reconstructed)}
     row |= {} if sampled else _metrics(reconstructed, start, reference)
     row |= _convergence(all_stats)
+    row |= {} if domain is None else {OUTSIDE: "; ".join(outside)}
     number = scan.slices[middle] if scan.slices else there[0] + middle
     shown_smaps = None if smaps is None else crop_image(smaps, shown)
     what_is_shown = MiddleSlice(number, crop_image(middle_image, shown), np.asarray(mask), shown_smaps)

@@ -1,6 +1,7 @@
 """deqjax evaluate: the metrics are those of the saved model, for every kind of file that fastMRI has."""
 
 import csv
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from deqjax import model_folders
 from deqjax.config import read_config
 from deqjax.data import phantom_volume, write_npz, write_phantoms, write_volume
 from deqjax.data.formats.fastmri_header import make_header
+from deqjax.domain import Domain
 from deqjax.metrics import nmse, ssim, vif
 from deqjax.physics import MaskedFourier
 from deqjax.run import evaluate_file
+from deqjax.run.evaluation import evaluate
 
 SIZE = 48
 
@@ -72,6 +75,21 @@ def psnr(image, target):
 def evaluated_file(model, path, *overrides):
     recon, params = model_folders.load(model, overrides)
     return evaluate_file(recon, params, path, model_folders.load_config(model, overrides))
+
+
+def test_volumes_outside_the_domain_are_named(model, config, volumes, tmp_path, capsys):
+    inside = Domain("phantoms", (1.5, 3), (0, 0.2), (0, 1), (SIZE, SIZE), (SIZE, SIZE), (0, 3), (1, 1))
+    recon, params = model_folders.load(model)
+    rows = [
+        evaluate(recon, params, config, volumes[:1], tmp_path / name, "command", domain=domain)[0].row
+        for name, domain in (("in", inside), ("out", dataclasses.replace(inside, acceleration=(5, 8))))
+    ]
+    printed = capsys.readouterr().out
+    assert rows[0]["outside the domain"] == ""
+    assert str(rows[1]["outside the domain"]).startswith("acceleration 2")
+    assert printed.count("OUTSIDE the domain of the model: acceleration 2") == 2  # after the volume and at the end
+    pages = [(tmp_path / name / "index.html").read_text() for name in ("in", "out")]
+    assert ["is outside the domain" in page for page in pages] == [False, True]
 
 
 def test_the_csv_holds_the_metrics_of_the_saved_model(evaluated, volumes, model, config):
