@@ -119,7 +119,7 @@ def test_the_gradient_of_a_step_equals_finite_differences(row: Row, model: str, 
 
 
 @each_row
-@each_model
+@pytest.mark.parametrize("model", [pytest.param("MaskedFourier", marks=pytest.mark.slow), "Sense"])
 def test_all_zero_kspace_gives_a_zero_image_and_a_finite_gradient(row: Row, model: str) -> None:
     solver = dj.solvers.Anderson(max_steps=30)
     recon = dj.Reconstructor(row.map, solver, dj.Implicit(solver, nan_above=float("inf")))

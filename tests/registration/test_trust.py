@@ -164,7 +164,10 @@ def test_every_type_of_image_is_registered_in_both_precisions(dtype):
             np.testing.assert_allclose(offset(found), [1.2, -0.6], atol=0.1)
 
 
-@pytest.mark.parametrize("transform", [transforms.Affine(), transforms.FreeForm(9.0), transforms.Velocity()])
+@pytest.mark.parametrize(
+    "transform",
+    [transforms.Affine(), pytest.param(transforms.FreeForm(9.0), marks=pytest.mark.slow), transforms.Velocity()],
+)
 def test_float32_images_and_grids_are_registered_in_float64(transform, float64):
     grid = Grid(jnp.eye(3, dtype=jnp.float32), GRID.shape)
     init = transforms.LinearMap(jnp.eye(2, dtype=jnp.float32), jnp.zeros(2, jnp.float32))
