@@ -221,5 +221,5 @@ def test_the_scripts_exit_with_one_line(run, experiment, model, tmp_path):
         done = run(*arguments, code=1)
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"error: {bad}: truncated, or not an HDF5 file")
-        assert done.stdout == ""
+        assert done.stdout.count("\n") <= 1, "nothing but the line that an evaluation begins with"
         assert not out.exists()

@@ -36,7 +36,7 @@ def problem_of(coils: int) -> Problem:
     net = dj.nets.DnCNN(layers=2, features=4)
     step: IterationMap = dj.maps.HalfQuadratic(net, learn_penalty=True) if coils == 1 else dj.maps.ProximalGradient(net)
     loss: Loss = dj.losses.PerpendicularSSIM() if coils == 1 else dj.losses.MSE()
-    solver = dj.solvers.Anderson(max_steps=8, rtol=0.0)
+    solver = dj.solvers.Anderson(history=5, ridge=1e-2, max_steps=8, rtol=0.0)
     recon = dj.Reconstructor(step, solver, dj.Implicit(solver, nan_above=float("inf")))
     return Problem(recon, loss, Acquisition(noise=(0.0, 0.1), center_fraction=0.25))
 

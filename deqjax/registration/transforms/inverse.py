@@ -64,6 +64,10 @@ class InverseMap:
         return 1 / self.map.jacobian_determinant(self.apply_points(points))
 
 
+STABLE = Anderson(history=5, ridge=1e-2)
+"""Newton's step converges so quickly that a weaker ridge only amplifies rounding (5 evaluations, and 9 with 1e-4)."""
+
+
 def invert_points(mapping: Map, points: jax.Array, solver: Solver | None = None) -> tuple[jax.Array, Stats]:
     """Find the displacement v of the inverse map at points y: the v with ``v = -u(y + v)``, u that of ``mapping``.
 
@@ -78,7 +82,7 @@ def invert_points(mapping: Map, points: jax.Array, solver: Solver | None = None)
     Args:
       mapping: ``x + u(x)``, in mm.
       points: y, (..., d), in mm; the solver treats them as one unknown.
-      solver: the solver of the fixed point; `deqjax.solvers.Anderson` by default, with ``rtol`` 1e-4 of v.
+      solver: the solver of the fixed point, by default `STABLE`, with ``rtol`` 1e-4 of v.
 
     Returns:
       v, (..., d), in mm, and the statistics of the solver.
@@ -92,7 +96,7 @@ def invert_points(mapping: Map, points: jax.Array, solver: Solver | None = None)
     (Array([[-1., -2.]], dtype=float32), True)
     """
     start = points - mapping.apply_points(points)
-    v, stats = fixed_point(_newton_step, start[None], (mapping, points), solver=solver or Anderson())
+    v, stats = fixed_point(_newton_step, start[None], (mapping, points), solver=solver or STABLE)
     return v[0], stats
 
 
