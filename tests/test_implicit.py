@@ -277,6 +277,7 @@ def test_the_approximations_are_the_same_in_forward_and_reverse_mode(adjoint: An
     np.testing.assert_allclose(along(backward, vector), forward, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_an_f_with_a_custom_vjp_has_a_gradient_but_no_forward_mode() -> None:
     half_cos = jax.custom_vjp(lambda x: 0.5 * jnp.cos(x))
     half_cos.defvjp(lambda x: (0.5 * jnp.cos(x), x), lambda x, g: (-0.5 * jnp.sin(x) * g,))
@@ -318,6 +319,7 @@ def test_a_captured_array_keeps_its_gradient(adjoint: Adjoint | Unrolled) -> Non
     np.testing.assert_allclose(jax.grad(lambda b: captured(b)[0].sum())(jnp.array(3.0)), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_args_of_higher_precision_than_the_state_have_a_gradient(float64: None) -> None:
     f = lambda x, b: 0.5 * x + b
     loss = lambda b: fixed_point(f, jnp.zeros((1, 2), jnp.float32), b)[0].sum()
@@ -378,6 +380,7 @@ def test_settings_that_are_arrays_raise_an_error() -> None:
     assert np.isfinite(jax.grad(lambda r: solved(r, Unrolled()))(0.9)), "an unrolled iteration learns its settings"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     kernel = jnp.asarray(np.random.default_rng(0).normal(size=(64, 64)) / 40, jnp.float32)
     f = lambda x, args: jnp.tanh(jnp.tanh(x @ args["M"]) @ args["M"]) + args["b"]
@@ -397,6 +400,7 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     assert many > 3 * few, "the memory of the unrolled iteration grows, so that this test can detect growth"
 
 
+@pytest.mark.slow
 def test_a_root_and_its_derivatives_do_not_depend_on_the_sign_and_the_scale_of_f(float64: None) -> None:
     def f(x: dict, args: dict) -> dict:
         return {"a": args["scale"] * (x["a"] ** 3 + x["b"] - args["c"]), "b": args["scale"] * (x["b"] - 2 * x["a"])}

@@ -130,6 +130,7 @@ class Shift:
         return image + params["params"]["shift"]
 
 
+@pytest.mark.slow
 def test_a_start_saves_evaluations_and_changes_neither_the_fixed_point_nor_its_gradient(params: dict) -> None:
     recon = RECON.replace(solver=dj.solvers.Anderson(max_steps=60, rtol=1e-4))
     A = sense()

@@ -112,6 +112,7 @@ def test_the_loss_is_that_of_the_finished_image():
     assert all(jnp.any(leaf) for leaf in jax.tree.leaves(slope))  # of the map and of the finish
 
 
+@pytest.mark.slow
 def test_the_start_learns_to_be_near_the_fixed_point_and_pulls_at_nothing_else():
     net = dj.nets.DnCNN(layers=2, features=8)
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)

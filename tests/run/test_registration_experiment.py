@@ -118,6 +118,7 @@ def test_what_a_run_leaves(finished):
     assert "tiny registration" in (finished / "evaluation" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_with_the_same_parameters(run, finished, arguments, tmp_path):
     """Five steps, kill -9, and five more equal ten, bit for bit."""
     out = tmp_path / "run"
@@ -147,6 +148,7 @@ def test_training_in_memory_lowers_the_objective(files):
     assert list(fitted.validation) == ["validation_ncc"]
 
 
+@pytest.mark.slow
 def test_simulated_brains_are_used_without_files(files):
     config = read_registration_config(files / "tiny.toml", ["data.phantoms=3", "data.align=true", "phase.train=false"])
     experiment = registration_experiment(config)

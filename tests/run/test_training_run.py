@@ -139,7 +139,7 @@ run(["train", *sys.argv[1:]])
 """
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_an_interrupted_run_saves_its_step_and_says_how_to_go_on(run, experiment, tmp_path, number):
     """The signal comes after step 3, where no checkpoint is due."""
     out = tmp_path / "run"
@@ -189,6 +189,7 @@ def test_a_finished_run_is_said_to_be_finished_and_left_alone(finished, experime
     assert after == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_after_its_last_step_is_finished(finished, experiment, tmp_path):
     """What kill -9 leaves behind in the final export and in the evaluation: half folders under other names."""
     out = tmp_path / "run"
@@ -251,6 +252,7 @@ def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     same(params_of(out / "model"), params_of(finished / "model"))
 
 
+@pytest.mark.slow
 def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished, experiment, tmp_path):
     """The net and the penalty are the model's; only what refines the coil maps, starts and finishes is fresh."""
     smaps = "smaps.net.type=DnCNN", "smaps.net.layers=2", "smaps.net.features=3"
