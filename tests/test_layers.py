@@ -16,7 +16,7 @@ LAYERS = [
     {"adjoints"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct"},
-    {"objectives"},
+    {"objectives", "certificates"},
     {"config", "training", "report"},
     {"model_folders"},
     {"run"},

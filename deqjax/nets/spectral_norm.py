@@ -70,7 +70,7 @@ def init_spectral(params: Params, steps: int = 100) -> Vectors:
     ['conv/kernel']
     """
     vectors = {}
-    for index, (path, kernel) in enumerate(_kernels(params).items()):
+    for index, (path, kernel) in enumerate(kernels(params).items()):
         shape = (GRID, GRID // 2 + 1, kernel.shape[2])
         dtype = jnp.result_type(kernel.dtype, jnp.complex64)
         start = jax.random.normal(jax.random.fold_in(jax.random.key(0), index), shape, dtype)
@@ -100,7 +100,7 @@ def normalise(params: Params, vectors: Vectors, bound: float, steps: int = 1) ->
     True
     """
     bounded, new_vectors = {}, {}
-    for path, kernel in _kernels(params).items():
+    for path, kernel in kernels(params).items():
         norm, new_vectors[path] = _power_iteration(kernel, vectors[path], steps)
         norm = norm * grid_factor(kernel.shape) * MARGIN
         bounded[path] = kernel * jnp.minimum(1, bound / jnp.maximum(norm, jnp.finfo(kernel.dtype).tiny))
@@ -132,7 +132,7 @@ def operator_norm_bound(kernel: jax.Array, steps: int = 8, grid: int = 48) -> ja
         norm = jnp.where(norm > 0, norm, 1)
         log_norm = log_norm + jnp.log(norm) / 2**step
         gram = gram / norm[..., None, None]
-        gram = jnp.einsum("yxio,yxip->yxop", gram.conj(), gram)
+        gram = jnp.einsum("yxio,yxip->yxop", gram.conj(), gram, precision="highest")
     largest = jnp.max(jnp.where(jnp.any(symbol(kernel, grid) != 0, axis=(-2, -1)), jnp.exp(log_norm), 0))
     return grid_factor(kernel.shape, grid) * largest
 
@@ -143,7 +143,20 @@ def norm_bounds(params: Params) -> dict[str, float]:
     >>> [round(bound, 2) for bound in norm_bounds({"conv": {"kernel": jnp.ones((3, 3, 1, 1))}}).values()]
     [9.04]
     """
-    return {path: float(operator_norm_bound(kernel)) for path, kernel in _kernels(params).items()}
+    return {path: float(operator_norm_bound(kernel)) for path, kernel in kernels(params).items()}
+
+
+def proved_norms(params: Params) -> list[jax.Array]:
+    """Bound the operator norm of every convolution kernel among the parameters, the rounding of the bound included.
+
+    It is :func:`operator_norm_bound`, enlarged by ``4 n^1.5`` units of rounding, where n is the larger number of
+    channels: the products of n x n matrices in that bound have a relative error of at most ``(n + 2) sqrt(n)`` units.
+
+    >>> [round(float(norm), 2) for norm in proved_norms({"conv": {"kernel": jnp.ones((3, 3, 1, 1))}})]
+    [9.04]
+    """
+    rounding = lambda kernel: 4 * max(kernel.shape[2:]) ** 1.5 * jnp.finfo(kernel.dtype).eps
+    return [operator_norm_bound(kernel) * (1 + rounding(kernel)) for kernel in kernels(params).values()]
 
 
 def certify(params: Params, bound: float) -> Params:
@@ -164,7 +177,7 @@ def certify(params: Params, bound: float) -> Params:
     1.0
     """
     shrink = lambda kernel: kernel * jnp.minimum(1, bound / operator_norm_bound(kernel))
-    bounded = {path: shrink(kernel) for path, kernel in _kernels(params).items()}
+    bounded = {path: shrink(kernel) for path, kernel in kernels(params).items()}
     return jax.tree_util.tree_map_with_path(lambda path, leaf: bounded.get(_name(path), leaf), params)
 
 
@@ -190,8 +203,12 @@ def _power_iteration(kernel: jax.Array, vectors: jax.Array, steps: int) -> tuple
     return jnp.where(largest > 0, jnp.sqrt(jnp.where(largest > 0, largest, 1)), 0), vectors
 
 
-def _kernels(params: Params) -> dict[str, jax.Array]:
-    """Return the arrays with four axes, by path."""
+def kernels(params: Params) -> dict[str, jax.Array]:
+    """Return the convolution kernels among the parameters, which are the arrays with four axes, by path.
+
+    >>> list(kernels({"conv": {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}}))
+    ['conv/kernel']
+    """
     named = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     return {name: leaf for name, leaf in named.items() if getattr(leaf, "ndim", 0) == 4}
 
