@@ -30,6 +30,9 @@ ROUNDING = 2.0**16
 This many units are the worst case of 100 layers whose sums have 650 terms. In double precision they are 1.5e-11.
 """
 
+LARGEST = 1 - 1e-5
+"""The largest L that counts as a contraction. The L of normalised kernels may be below 1 by rounding alone."""
+
 OBSERVED_STEPS = 6
 """The evaluations of f from which the contraction of a map without a proved bound is observed."""
 
@@ -190,13 +193,14 @@ def _certify(
         z, missing = recon.map.enclose(x, args)
         rounding = ROUNDING * jnp.finfo(x.dtype).eps * (_norm(x) + _norm(z))
         residual = _norm(z - x) + missing + rounding
-    certified = (bound < 1) & jnp.isfinite(residual)
+    certified = (bound <= LARGEST) & jnp.isfinite(residual)
     unknown = jnp.full(x.shape[0], jnp.nan), jnp.full(x.shape[0], jnp.inf)
     observed, estimate = jax.lax.cond(jnp.all(certified), lambda: unknown, lambda: _observe(recon, x, args, unknown))
     contraction = jnp.where(certified, bound, observed)
     distance = jnp.where(certified, residual / jnp.where(bound < 1, 1 - bound, 1), estimate)
     # the last term is rounding, except for an image of which nothing was measured: its units turn every x into 0
     distance = jnp.where(jnp.isfinite(distance), distance * scale, jnp.inf) + _norm(units.undo(x) - image)
+    distance = jnp.where(jnp.isnan(distance), jnp.inf, distance)
     pixels = image[0].size
     peak = jnp.max(jnp.abs(image), axis=tuple(range(1, image.ndim)))
     error = peak * jnp.sqrt(pixels) * 10 ** (-psnr / 20)
