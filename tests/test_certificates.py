@@ -1,7 +1,9 @@
 """No certified distance is smaller than the distance to a reference solution of far higher accuracy."""
 
 import dataclasses
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -251,6 +253,13 @@ def test_wrong_uses_raise_errors() -> None:
         jax.jit(lambda image: dj.certify(recon, params, A, kspace, image).distance)(image)
     with pytest.raises(ValueError, match=r"params\['map'\].*another method"):
         dj.certify(recon, {}, A, kspace, image)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "certificates.md").read_text(encoding="utf-8")
+    exec(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0], {})
+    assert capsys.readouterr().out.startswith("1 of 1 certified, largest distance ")
 
 
 @pytest.mark.slow
