@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
+from deqjax.certificates import Certificate, certify, gradient_error_bound
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
 from deqjax.model_folders import load, models, save
 from deqjax.normalisation import EnergyScale, SmoothPhase, StandardScore
@@ -14,6 +15,7 @@ from deqjax.solvers import Stats
 __version__ = "0.2.0"
 
 __all__ = [
+    "Certificate",
     "EnergyScale",
     "Implicit",
     "OneStep",
@@ -25,8 +27,10 @@ __all__ = [
     "Stats",
     "Unrolled",
     "backward_probe",
+    "certify",
     "data",
     "fixed_point",
+    "gradient_error_bound",
     "load",
     "losses",
     "maps",

@@ -123,11 +123,16 @@ class Reconstructor:
           ValueError: the k-space is not complex, is empty, does not fit A, or holds NaN or infinity; the mask samples
             nothing; the arguments are in the wrong order; or the parameters belong to another method.
         """
+        kspace = self.checked(params, A, kspace)
+        return _reconstruct(self, params, with_whole_mask(A, kspace), kspace, probe)
+
+    def checked(self, params: Params, A: ForwardModel, kspace: Any) -> jax.Array:
+        """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""
         if not isinstance(kspace, jax.Array):
             kspace = np.asarray(kspace)
         _check_measurement(A, kspace)
         _check_parameters(self, params)
-        return _reconstruct(self, params, with_whole_mask(A, kspace), jnp.asarray(kspace), probe)
+        return jnp.asarray(kspace)
 
 
 @lru_cache

@@ -66,6 +66,28 @@ class Net(Protocol):
 
 
 @runtime_checkable
+class Bounded(Protocol):
+    """A net with a proved bound on its Lipschitz constant."""
+
+    def lipschitz(self, params: Any) -> jax.Array:
+        """Return L with ``||D(u) - D(v)|| <= L ||u - v||`` for all images of every size; infinity if none is proved.
+
+        Args:
+          params: as in :meth:`Net.apply`.
+        """
+        ...
+
+
+@runtime_checkable
+class BoundedModel(Protocol):
+    """A forward model with a proved bound on its norm."""
+
+    def normal_bound(self) -> jax.Array | float:
+        """Return an upper bound on ``||A^H A||``."""
+        ...
+
+
+@runtime_checkable
 class Prior(Protocol):
     """A classical regularizer ``g(x) = ||K x||``, a sum of magnitudes: a setting without arrays.
 
@@ -121,6 +143,23 @@ class IterationMap(Protocol):
 
     def image(self, state: State) -> jax.Array:
         """Take the image out of a state."""
+        ...
+
+
+@runtime_checkable
+class BoundedMap(IterationMap, Protocol):
+    """An iteration map whose state is the image and whose Lipschitz constant has a proved bound."""
+
+    def lipschitz(self, args: MapArgs) -> jax.Array:
+        """Return L with ``||f(u) - f(v)|| <= L ||u - v||`` in exact arithmetic; infinity if none is proved."""
+        ...
+
+    def enclose(self, image: jax.Array, args: MapArgs) -> tuple[jax.Array, jax.Array]:
+        """Return z and, for each image, a bound on ``||z - f(x)||`` that holds without rounding.
+
+        The bound is 0 where z is f(x) itself. Here f has no approximate inverse: it is the map of which
+        :meth:`lipschitz` tells the constant.
+        """
         ...
 
 

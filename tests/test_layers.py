@@ -16,7 +16,7 @@ LAYERS = [
     {"adjoints"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct", "input_checks"},
-    {"objectives", "classical_methods"},
+    {"objectives", "certificates", "classical_methods"},
     {"config", "training", "report"},
     {"domain"},
     {"model_folders"},

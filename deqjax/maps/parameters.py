@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from deqjax.types import Net, Params
+from deqjax.types import Bounded, BoundedModel, ForwardModel, Net, Params
 
 
 def init_net(net: Net, key: jax.Array) -> Params:
@@ -38,6 +38,28 @@ def apply_net(net: Net, params: Params, image: jax.Array) -> jax.Array:
             "frames as a batch, or use a map with a prior of three dimensions"
         )
     return net.apply({"params": params["net"]}, image)
+
+
+def net_bound(net: Net, params: Params) -> jax.Array:
+    """Return the proved Lipschitz constant of the net of a map, and infinity if it has none.
+
+    >>> import deqjax as dj
+    >>> unet = dj.nets.UNet(levels=2, features=4)
+    >>> net_bound(unet, init_net(unet, jax.random.key(0)))
+    Array(inf, dtype=float32)
+    """
+    bound = net.lipschitz({"params": params["net"]}) if isinstance(net, Bounded) else jnp.inf
+    return jnp.asarray(bound, float)
+
+
+def normal_bound(A: ForwardModel) -> jax.Array:
+    """Return a proved upper bound on ``||A^H A||``, and infinity if the forward model has none.
+
+    >>> import deqjax as dj
+    >>> normal_bound(dj.physics.Sense(jnp.full((4, 8, 8), 0.5), jnp.ones((1, 8))))
+    Array(1., dtype=float32)
+    """
+    return jnp.asarray(A.normal_bound() if isinstance(A, BoundedModel) else jnp.inf, float)
 
 
 def init_positive(name: str, value: float, learn: bool) -> Params:

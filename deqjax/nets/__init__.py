@@ -1,12 +1,18 @@
-"""Denoising networks in Flax linen, and bounds on the operator norms of their convolutions."""
+"""Denoising networks in Flax linen, of which some have a proved Lipschitz constant, and bounds on convolutions."""
 
+from deqjax.nets.convex import ConvexPotential, ConvexRidge
 from deqjax.nets.convolution import convolve
 from deqjax.nets.dncnn import DnCNN
+from deqjax.nets.lipschitz import Averaged, LipschitzDnCNN
 from deqjax.nets.spectral_norm import certify, init_spectral, norm_bounds, normalise, operator_norm_bound
 from deqjax.nets.unet import UNet
 
 __all__ = [
+    "Averaged",
+    "ConvexPotential",
+    "ConvexRidge",
     "DnCNN",
+    "LipschitzDnCNN",
     "UNet",
     "certify",
     "convolve",

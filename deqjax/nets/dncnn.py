@@ -1,10 +1,13 @@
 """DnCNN, a residual convolutional denoiser, and the convolution layer of the networks."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from deqjax.nets.convolution import convolve
+from deqjax.nets.spectral_norm import proved_norms
 
 
 class Conv(nn.Module):
@@ -84,3 +87,13 @@ class DnCNN(nn.Module):
         out = Conv(2, self.kernel_size, self.use_bias, 1e-2, name=f"conv_{self.layers - 1}")(out)
         noise = jax.lax.complex(out[..., 0], out[..., 1])
         return image + noise if self.residual else noise
+
+    def lipschitz(self, params: Any) -> jax.Array:
+        """Return the product of the norms of the convolutions, plus 1 if ``residual``; infinity with group norm.
+
+        Rectifiers are 1-Lipschitz. The skip connection adds the identity, so that the bound of a residual net is never
+        below 1, and no distance to a fixed point follows from it. A group normalisation has no bound.
+        """
+        if self.group_norm:
+            return jnp.asarray(jnp.inf)
+        return jnp.prod(jnp.stack(proved_norms(params))) + self.residual

@@ -147,7 +147,7 @@ def operator_norm_bound(kernel: jax.Array, steps: int = 8, grid: int = 48) -> ja
         norm = jnp.where(norm > 0, norm, 1)
         log_norm = log_norm + jnp.log(norm) / 2**step
         gram = gram / norm[..., None, None]
-        gram = jnp.einsum("...io,...ip->...op", gram.conj(), gram)
+        gram = jnp.einsum("...io,...ip->...op", gram.conj(), gram, precision="highest")
     largest = jnp.max(jnp.where(jnp.any(matrices != 0, axis=(-2, -1)), jnp.exp(log_norm), 0))
     return grid_factor(kernel.shape, grid) * largest
 
@@ -159,6 +159,19 @@ def norm_bounds(params: Params) -> dict[str, float]:
     [9.04]
     """
     return {path: float(operator_norm_bound(kernel)) for path, kernel in _kernels(params).items()}
+
+
+def proved_norms(params: Params) -> list[jax.Array]:
+    """Bound the operator norm of every convolution kernel among the parameters, the rounding of the bound included.
+
+    It is :func:`operator_norm_bound`, enlarged by ``4 n^1.5`` units of rounding, where n is the larger number of
+    channels: the products of n x n matrices in that bound have a relative error of at most ``(n + 2) sqrt(n)`` units.
+
+    >>> [round(float(norm), 2) for norm in proved_norms({"conv": {"kernel": jnp.ones((3, 3, 1, 1))}})]
+    [9.04]
+    """
+    rounding = lambda kernel: 4 * max(kernel.shape[-2:]) ** 1.5 * jnp.finfo(kernel.dtype).eps
+    return [operator_norm_bound(kernel) * (1 + rounding(kernel)) for kernel in _kernels(params).values()]
 
 
 def certify(params: Params, bound: float) -> Params:

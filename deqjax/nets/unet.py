@@ -16,6 +16,10 @@ class UNet(nn.Module):
     The initial weights of the last layer are small, so that an untrained R is close to the identity. There are no
     normalisation layers.
 
+    It has no proved Lipschitz constant. A bound by the norms of its parts would be of no use: with convolutions of norm
+    1, each concatenation multiplies it by up to ``sqrt(2)``, each repetition of pixels by 2, and the skip connection
+    adds 1. See ``LipschitzDnCNN`` and ``ConvexPotential`` for nets with a bound.
+
     Attributes:
       levels: the number of resolutions, at least 1.
       features: the number of channels at the full resolution.

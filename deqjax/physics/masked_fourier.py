@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
 from deqjax.physics.array_checks import check_axes, fourier_dimensions, zero_one_mask
 from deqjax.physics.fourier import fftc, filter_frequencies, ifftc
@@ -26,7 +27,6 @@ class MaskedFourier:
       ValueError: ``axes`` is none of the three, or the mask is complex, has no axis, or holds another value than 0 and
         1.
 
-    >>> import jax.numpy as jnp
     >>> A = MaskedFourier(jnp.array([[1.0, 0.0, 1.0, 1.0]]))
     >>> image = jnp.ones((4, 4)) + 0j
     >>> bool(jnp.allclose(A.adjoint(A.forward(image)), A.normal(image), atol=1e-6))
@@ -51,6 +51,10 @@ class MaskedFourier:
     def normal(self, image: jax.Array) -> jax.Array:
         """Apply the forward model and its adjoint: ``F^H M^2 F x``, shape (..., y, x)."""
         return filter_frequencies(image, self.mask**2, fourier_dimensions(self.axes))
+
+    def normal_bound(self) -> jax.Array:
+        """Return the largest squared value of the mask, which is 1, because F is unitary."""
+        return jnp.max(self.mask**2)
 
     def regularised_inverse(self, image: jax.Array, penalty: jax.Array | float, steps: int = 0) -> jax.Array:
         """Solve ``(A^H A + penalty I) z = x`` in closed form, ``z = F^H (M^2 + penalty)^-1 F x``; penalty > 0.

@@ -7,7 +7,7 @@ import numpy as np
 from deqjax.physics.fourier import filter_frequencies, hann
 from deqjax.pytree import operand
 from deqjax.scaling import power_of_two_scale
-from deqjax.types import ForwardModel
+from deqjax.types import BoundedModel, ForwardModel
 
 
 @operand
@@ -54,6 +54,10 @@ class PhaseModulated:
     def regularised_inverse(self, image: jax.Array, penalty: jax.Array | float, steps: int = 10) -> jax.Array:
         """Solve ``(P^H A^H A P + penalty I) z = x`` by the regularised inverse of A; penalty > 0."""
         return jnp.conj(self.phase) * self.A.regularised_inverse(self.phase * image, penalty, steps)
+
+    def normal_bound(self) -> jax.Array | float:
+        """Return the bound of A, or infinity if A has none."""
+        return self.A.normal_bound() if isinstance(self.A, BoundedModel) else float("inf")
 
 
 def smooth_phase(image: jax.Array, width: float = 0.05, dimensions: int = 2) -> jax.Array:

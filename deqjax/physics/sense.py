@@ -88,6 +88,10 @@ class Sense:
         weight, dimensions = self._coil_mask**2, fourier_dimensions(self.axes)
         return self._combine(filter_frequencies(self._coil_images(image), weight, dimensions))
 
+    def normal_bound(self) -> jax.Array:
+        """Return the largest sum over the coils of squared magnitudes, which bounds ``||S^H F^H M^2 F S||``."""
+        return jnp.max(self.mask**2) * jnp.max(jnp.sum(jnp.abs(self.smaps) ** 2, axis=self._coil_axis))
+
     def regularised_inverse(self, image: jax.Array, penalty: jax.Array | float, steps: int = 10) -> jax.Array:
         """Solve ``(A^H A + penalty I) z = x`` by ``steps`` conjugate gradient steps; penalty > 0, (..., y, x)."""
         return conjugate_gradient(lambda z: self.normal(z) + penalty * z, image, steps, len(self.axes))
