@@ -104,6 +104,7 @@ def test_implicit_keeps_the_tolerance_of_its_solver(float64: None) -> None:
     assert_same(found, scanned("complex", args), 1e-10)
 
 
+@pytest.mark.slow
 def test_the_rtol_of_implicit_overrides_the_tolerance_of_its_solver(float64: None) -> None:
     args = problem("complex")[2]
     loose, tight = (Implicit(Anderson(max_steps=100, rtol=rtol)) for rtol in (1e-2, 1e-12))
@@ -234,7 +235,7 @@ def along(gradient: dict, direction: dict) -> float:
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param("real", marks=pytest.mark.slow), pytest.param("complex", marks=pytest.mark.slow), "pair"],
+    ["real", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("complex", "pair"))],
 )
 def test_forward_mode_and_second_derivatives_equal_those_of_a_long_scan(kind: str, float64: None) -> None:
     f, x0, args = problem(kind)

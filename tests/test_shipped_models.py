@@ -38,7 +38,7 @@ def test_a_model_is_small_and_has_a_complete_card(name: str) -> None:
     assert "shared/data" not in (folder / "config.toml").read_text()
 
 
-@each_model
+@pytest.mark.parametrize("name", ["brain", pytest.param("brain-dncnn", marks=pytest.mark.slow), "brain-small"])
 def test_a_model_converges_at_every_scale(name: str, slice_and_mask: tuple) -> None:
     kspace, mask = slice_and_mask
     recon, params = dj.load(name)
@@ -61,7 +61,9 @@ def test_reconstruct_kspace_uses_a_model(slice_and_mask: tuple) -> None:
     assert bool(stats.converged)
 
 
-@pytest.mark.parametrize("name", ["brain", pytest.param("brain-dncnn", marks=pytest.mark.slow), "brain-small"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-dncnn")), "brain-small"]
+)
 @pytest.mark.skipif(not REAL.exists(), reason="the real slices are not available")
 def test_a_model_reaches_its_gain_on_real_slices(name: str) -> None:
     scan = dj.data.read_volume(REAL, (0, 1))

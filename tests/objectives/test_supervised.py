@@ -99,6 +99,7 @@ def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     assert 0 < first["jacobian"] < 1
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_finished_image():
     step = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False), penalty=0.2)
     recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=20, rtol=1e-4), finish=step)

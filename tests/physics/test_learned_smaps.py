@@ -48,6 +48,7 @@ def test_fresh_parameters_return_the_estimate_and_the_norm_is_always_one() -> No
     np.testing.assert_allclose(alone, refined[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_through_the_solve_equal_finite_differences(float64: None) -> None:
     """The phase of ``SmoothPhase`` depends on the refined sensitivities, so that the gradient includes it."""
     recon = RECON.replace(normalisation=dj.SmoothPhase(0.3))

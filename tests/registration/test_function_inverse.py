@@ -32,6 +32,7 @@ def test_the_mean_error_of_the_examples(name, seed, inverse, count, limit):
     assert float(jnp.mean(jnp.abs(found - truth))) < limit
 
 
+@pytest.mark.slow
 def test_the_command_draws_four_pictures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     main(["attention", str(tmp_path)])

@@ -166,7 +166,10 @@ def test_every_type_of_image_is_registered_in_both_precisions(dtype):
 
 @pytest.mark.parametrize(
     "transform",
-    [transforms.Affine(), pytest.param(transforms.FreeForm(9.0), marks=pytest.mark.slow), transforms.Velocity()],
+    [
+        transforms.Affine(),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (transforms.FreeForm(9.0), transforms.Velocity())),
+    ],
 )
 def test_float32_images_and_grids_are_registered_in_float64(transform, float64):
     grid = Grid(jnp.eye(3, dtype=jnp.float32), GRID.shape)

@@ -269,6 +269,7 @@ def test_what_goes_around_the_solve_is_learned_from_a_model_without_it(finished,
     assert found["smaps/gain"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_settings_in_a_new_folder(finished, experiment, tmp_path):
     """The checkpoint and the log are those of the old run, the further steps those of the new settings."""
     out, settings = tmp_path / "run", ["phase.train.steps=8", "phase.train.learning_rate=1e-3"]

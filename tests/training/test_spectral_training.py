@@ -58,7 +58,8 @@ def optimizer_of(name: str) -> optax.GradientTransformation:
     return make_optimizer(steps=12, learning_rate=0.2, final_learning_rate=0.1, clip_norm=10.0)
 
 
-@pytest.mark.parametrize("name", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_every_step_uses_bounded_convolutions_and_the_average_is_certified(name: str) -> None:
     recon = dj.Reconstructor(
         dj.maps.ProximalGradient(dj.nets.DnCNN(layers=3, features=8)), dj.solvers.Picard(max_steps=3), dj.OneStep()
