@@ -87,12 +87,10 @@ class LipschitzDnCNN(nn.Module):
         out = jnp.stack([image.real, image.imag], axis=-1)
         for index in range(self.layers):
             last = index == self.layers - 1
-            out = self._convolution(out, 2 if last else self.features, f"conv_{index}")
+            width = 2 if last else self.features
+            out = Convolution(width, self.kernel_size, self.use_bias, name=f"conv_{index}")(out)
             out = out if last else max_min(out)
         return self.bound * jax.lax.complex(out[..., 0], out[..., 1])
-
-    def _convolution(self, out: jax.Array, features: int, name: str) -> jax.Array:
-        return Convolution(features, self.kernel_size, self.use_bias, name=name)(out)
 
     def lipschitz(self, params: Any) -> jax.Array:
         """Return ``|bound|`` times the product of the norms of the convolutions."""

@@ -96,13 +96,15 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
         for text in result.warnings:
             print(f"  warning: {text}", flush=True)
         good = good and result.converged
-        results = [solve(prepared, load_method(name)) for name in COMPARED] if args.compare else []
-        table = compare([*results, result], prepared)
+        if not (args.compare or args.report):
+            continue
+        results = [*(solve(prepared, load_method(name)) for name in COMPARED if args.compare), result]
+        reference = prepared.reference()
+        table = compare(results, reference, undersampled=not prepared.mask.all())
         rows += [{"file": file.name, **row} for row in table]
+        drawings.append((file.name, results, reference))
         if args.compare:
             print("\n".join(f"  {_line(row)}" for row in table))
-        drawings.append((file.name, [*results, result], prepared.reference()))
-        if args.compare:
             picture_path = out.with_name(f"{out.name.removesuffix(suffix_of(out))}-compare.png")
             draw(picture_path, *drawings[-1][1:])
             print(f"  comparison: {picture_path}")
@@ -112,13 +114,15 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
     return None if good else 1
 
 
-def compare(results: list[Reconstruction], prepared: PreparedScan) -> list[dict[str, str | float]]:
+def compare(
+    results: list[Reconstruction], reference: np.ndarray | None, undersampled: bool
+) -> list[dict[str, str | float]]:
     """Return one row for each method, with metrics where there is a reference for undersampled data."""
-    reference, rows = prepared.reference(), []
+    rows = []
     for result in results:
         steps = np.atleast_1d(np.asarray(result.stats.num_steps))
         row: dict[str, str | float] = {"method": result.model}
-        if reference is not None and not prepared.mask.all():
+        if reference is not None and undersampled:
             image = np.abs(result.image)
             row |= {"PSNR": float(psnr(image, reference)), "SSIM": float(ssim(image, reference))}
         converged = np.atleast_1d(np.asarray(result.stats.converged))
