@@ -14,6 +14,7 @@ from deqjax.domain import Domain
 from deqjax.reconstruct import Reconstructor
 from deqjax.report import comparison, convergence, metrics_table, write_csv, write_page
 from deqjax.run.evaluation_page import sections
+from deqjax.run.image_files import distinct
 from deqjax.run.volumes import OUTSIDE, Volume, evaluate_file
 from deqjax.types import Params
 
@@ -122,8 +123,7 @@ def write_results(
 
 def output_names(volumes: Sequence[Volume]) -> list[str]:
     """Name the outputs after the files, each with a name of its own: ``a.h5`` and ``a.npz`` may be in one folder."""
-    names = [Path(volume.name).stem for volume in volumes]
-    return [name if names.count(name) == 1 else f"{index}-{name}" for index, name in enumerate(names)]
+    return distinct([Path(volume.name).stem for volume in volumes])
 
 
 def draw(volume: Volume, path: Path) -> Path:

@@ -28,6 +28,15 @@ def suffix_of(path: Path) -> str:
     return next((suffix for suffix in PACKAGES if path.name.endswith(suffix)), "")
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Put the number of the entry before every name that occurs more than once.
+
+    >>> distinct(["a", "b", "a"])
+    ['0-a', 'b', '2-a']
+    """
+    return [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names)]
+
+
 def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
     """Name the output of every input.
 
@@ -41,8 +50,7 @@ def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
     >>> output_paths([Path("a.h5"), Path("b.cfl")], "images/{name}.png")
     [PosixPath('images/a.png'), PosixPath('images/b.png')]
     """
-    names = [_stem(path) for path in inputs]
-    names = [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names)]
+    names = distinct([_stem(path) for path in inputs])
     pattern = out if suffix_of(Path(out)) else str(Path(out) / "{name}.nii.gz")
     if not suffix_of(Path(out)) and (Path(out).suffix and not Path(out).is_dir()):
         raise ValueError(
