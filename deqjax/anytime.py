@@ -204,9 +204,9 @@ def _result(piece: _Piece) -> _Piece:
 
 def _rows(pieces: list[_Piece], batched: list[bool], rows: np.ndarray) -> _Piece:
     """Take rows of the pieces one below the other. This is done on the host, where it compiles nothing."""
-    first = pieces[0]
+    first: Any = pieces[0]
     in_model = iter(batched)
-    has_rows: Any = first._replace(
+    has_rows = first._replace(
         numbers=np.True_,
         A=jax.tree.map(lambda _: next(in_model), first.A),
         zero_filled=None if first.zero_filled is None else True,

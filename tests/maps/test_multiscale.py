@@ -19,6 +19,7 @@ STEP = dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=3, residual=False)
 EXACT = dj.solvers.Anderson(max_steps=200, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_one_step_with_the_features_zero_is_half_quadratic_splitting_with_the_same_net():
     plain = dj.maps.HalfQuadratic(NET, penalty=0.3, learn_penalty=True)
     A, params = forward_model("Sense", SHAPE), contractive_params(MULTISCALE)
@@ -30,7 +31,8 @@ def test_one_step_with_the_features_zero_is_half_quadratic_splitting_with_the_sa
     assert not np.allclose(features.values[0], again.values[0], atol=1e-6)  # the image depends on the old features
 
 
-@pytest.mark.parametrize("unrolled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("unrolled", [False, True])
 def test_the_implicit_gradient_equals_finite_differences_and_unrolling(unrolled, float64):
     recon = dj.Reconstructor(MULTISCALE, EXACT, dj.Implicit(EXACT, rtol=1e-11, nan_above=float("inf")))
     A = dj.physics.MaskedFourier(jnp.ones((1, SHAPE[1])))  # so that x + N(x) contracts
@@ -74,6 +76,7 @@ def test_a_sequence_is_its_steps_one_after_the_other():
         dataclasses.replace(schedule, steps=0)
 
 
+@pytest.mark.slow
 def test_a_schedule_as_the_start_keeps_the_fixed_point_and_its_gradient(float64):
     A = forward_model("MaskedFourier", SHAPE)
     kspace = A.forward(random_complex(1, *SHAPE, seed=4))

@@ -11,9 +11,13 @@ import deqjax as dj
 from deqjax.pytree import Parts
 from deqjax.solvers.loop import advance, begin, relative_residual, solution, solve
 
-MATRIX = np.random.default_rng(0).normal(size=(12, 12))
-MATRIX = jnp.asarray(0.9 * MATRIX / np.linalg.norm(MATRIX, 2))
-SOLVERS = (dj.solvers.Anderson(rtol=1e-3), dj.solvers.Broyden(rtol=1e-3), dj.solvers.NewtonKrylov(rtol=1e-3))
+RANDOM = np.random.default_rng(0).normal(size=(12, 12))
+MATRIX = jnp.asarray(0.9 * RANDOM / np.linalg.norm(RANDOM, 2))
+SOLVERS = [
+    dj.solvers.Anderson(rtol=1e-3),
+    pytest.param(dj.solvers.Broyden(rtol=1e-3), marks=pytest.mark.slow),
+    pytest.param(dj.solvers.NewtonKrylov(rtol=1e-3), marks=pytest.mark.slow),
+]
 
 
 def affine(units, state, b):
