@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from deqjax.pytree import real_view
+from deqjax.solvers.parts import part_scales
 from deqjax.types import State
 
 
@@ -54,9 +55,10 @@ class JacobianPenalty:
         """
         state = jax.lax.stop_gradient(state)
         start, restore = real_view(state)
+        scales = part_scales(state)
 
         def product(v: jax.Array) -> jax.Array:
-            return real_view(jax.jvp(lambda x: iteration(x, args), (state,), (restore(v),))[1])[0]
+            return real_view(jax.jvp(lambda x: iteration(x, args), (state,), (restore(v / scales),))[1])[0] * scales
 
         def unit(v: jax.Array) -> jax.Array:
             return v / jnp.maximum(jnp.linalg.norm(v, axis=1, keepdims=True), jnp.finfo(v.dtype).tiny)
@@ -64,7 +66,7 @@ class JacobianPenalty:
         noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
         v = unit(noise)
         if self.power_steps:
-            v = unit(v + unit(real_view(iteration(state, args))[0] - start))
+            v = unit(v + unit((real_view(iteration(state, args))[0] - start) * scales))
         for _ in range(self.power_steps):
             v = unit(product(v))
         v = jax.lax.stop_gradient(v)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -130,3 +130,16 @@ def in_solver_precision(tree: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree
         return jax.tree.unflatten(structure, [new.astype(old.dtype) if narrow else new for new, old, narrow in pairs])
 
     return jax.tree.unflatten(structure, converted), as_given
+
+
+class Parts(NamedTuple):
+    """A state whose parts are variables of different kinds, such as an image and features: each part counts equally.
+
+    A solver works on such a state in units in which every part has a root mean square near 1, so that no part dominates
+    its inner products. The relative residual of the state is the largest of those of its parts.
+
+    >>> jax.tree.map(jnp.shape, Parts((jnp.ones((1, 8)), jnp.ones((1, 2, 4)))))
+    Parts(values=((1, 8), (1, 2, 4)))
+    """
+
+    values: tuple[Any, ...]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.anytime import Anytime
 from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
@@ -32,9 +33,10 @@ class Reconstructor:
       adjoint: differentiates the fixed point.
       normalisation: finds the units in which the map works.
       smaps: refines the coil sensitivities of the forward model before the solve.
-      start: a net that computes the first iterate from the zero-filled image, which is the first iterate otherwise.
-        It does not change the fixed point; it only starts the solve closer to it (S. Bai, V. Koltun, J. Z. Kolter,
-        "Neural deep equilibrium solvers", ICLR 2022, section 4, the initialiser).
+      start: a net that computes the first iterate from the zero-filled image, which is the first iterate otherwise;
+        or a map with parameters of its own, of which one step does so, such as :class:`deqjax.maps.Sequence`. It does
+        not change the fixed point; it only starts the solve closer to it (S. Bai, V. Koltun, J. Z. Kolter, "Neural deep
+        equilibrium solvers", ICLR 2022, section 4, the initialiser).
       finish: a second map with parameters of its own. One step of it turns the fixed point into the image. It runs only
         once, so it need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019, theorem
         1, the function h after the equilibrium). Without it, the fixed point is the image.
@@ -53,7 +55,7 @@ class Reconstructor:
     adjoint: Adjoint | Unrolled = field(default_factory=Implicit)
     normalisation: Normalisation = field(default_factory=EnergyScale)
     smaps: LearnedSmaps | None = None
-    start: Net | None = None
+    start: Net | IterationMap | None = None
     finish: IterationMap | None = None
 
     def init(self, key: jax.Array) -> Params:
@@ -61,7 +63,9 @@ class Reconstructor:
         params = {"map": self.map.init(key)}
         if self.smaps is not None:
             params["smaps"] = self.smaps.init(jax.random.fold_in(key, 1))
-        if self.start is not None:
+        if isinstance(self.start, IterationMap):
+            params["start"] = self.start.init(jax.random.fold_in(key, 2))
+        elif self.start is not None:
             params["start"] = init_net(self.start, jax.random.fold_in(key, 2))
         if self.finish is not None:
             params["finish"] = self.finish.init(jax.random.fold_in(key, 3))
@@ -84,7 +88,9 @@ class Reconstructor:
 
     def first_state(self, params: Params, args: MapArgs) -> State:
         """Make the state at which the solve starts."""
-        if self.start is not None:
+        if isinstance(self.start, IterationMap):
+            args = args._replace(zero_filled=_one_step(self.start, params["start"], args.zero_filled, args))
+        elif self.start is not None:
             args = args._replace(zero_filled=apply_net(self.start, params["start"], args.zero_filled))
         return self.map.start(args)
 
@@ -93,13 +99,32 @@ class Reconstructor:
         image = self.map.image(state)
         if self.finish is None:
             return image
-        args = args._replace(params=params.get("finish", {}))
-        first = self.finish.start(args._replace(zero_filled=image))
-        return self.finish.image(self.finish(first, args))
+        return _one_step(self.finish, params.get("finish", {}), image, args)
 
     def replace(self, **changes: Any) -> "Reconstructor":
         """Make the same method with other settings, for example with another solver."""
         return dataclasses.replace(self, **changes)
+
+    def with_budget(
+        self, seconds: float | None = None, max_steps: int | None = None, tolerance: float | None = None
+    ) -> Anytime:
+        """Make the same method with a budget: it returns the best image so far, and finished images cost nothing more.
+
+        Args:
+          seconds: the wall-clock time of a call, compilation included.
+          max_steps: the number of evaluations of the map for each image.
+          tolerance: the relative residual at which an image has finished.
+
+        Returns:
+          A callable with the arguments and the results of the method; see :class:`deqjax.anytime.Anytime`.
+
+        >>> import deqjax as dj
+        >>> recon = dj.Reconstructor(dj.maps.PrimalDual(dj.priors.TotalVariation()))
+        >>> A = dj.physics.MaskedFourier(jnp.array([[1.0, 0.0, 1.0, 1.0]]))
+        >>> int(recon.with_budget(max_steps=3)({}, A, A.forward(jnp.eye(4, dtype=complex)))[1].num_steps)
+        3
+        """
+        return Anytime(self, seconds, max_steps, tolerance)
 
     def __call__(
         self, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None = None
@@ -195,6 +220,12 @@ def _reconstruct(
     found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
     image = found.units.undo(recon.image(params, found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
+
+
+def _one_step(step: IterationMap, params: Params, image: jax.Array, args: MapArgs) -> jax.Array:
+    """Make one step of a map from an image."""
+    args = args._replace(params=params)
+    return step.image(step(step.start(args._replace(zero_filled=image)), args))
 
 
 def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:

@@ -66,6 +66,27 @@ class Net(Protocol):
 
 
 @runtime_checkable
+class MultiScaleNet(Net, Protocol):
+    """A net that computes features at several resolutions together with the image."""
+
+    def hidden(self, image: jax.Array) -> tuple[jax.Array, ...]:
+        """Make the first features for images (batch, y, x): real arrays with a leading batch axis."""
+        ...
+
+    def apply_step(
+        self, params: Any, image: jax.Array, hidden: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Compute the next images and the next features.
+
+        Args:
+          params: as in :meth:`Net.apply`.
+          image: complex, (batch, y, x).
+          hidden: the features.
+        """
+        ...
+
+
+@runtime_checkable
 class Bounded(Protocol):
     """A net with a proved bound on its Lipschitz constant."""
 

@@ -12,7 +12,7 @@ ROOT = Path(deqjax.__file__).parent
 LAYERS = [
     {"types", "pytree", "scaling", "atomic_write", "file_checks", "nifti_files"},
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
-    {"gradient_error"},
+    {"gradient_error", "anytime"},
     {"adjoints"},
     {"implicit", "data", "normalisation", "jacobian_penalty"},
     {"reconstruct", "input_checks"},

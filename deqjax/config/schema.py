@@ -139,7 +139,7 @@ class Config:
     adjoint: Adjoint | implicit.Unrolled = field(default_factory=implicit.Implicit)
     normalisation: Normalisation = field(default_factory=normalisation.EnergyScale)
     smaps: LearnedSmaps | None = None
-    start: Net | None = None
+    start: Net | IterationMap | None = None
     finish: IterationMap | None = None
     inference: Solver | None = None
     loss: Loss = field(default_factory=losses.MSE)

@@ -21,7 +21,7 @@ import jax
 import tomli_w
 
 from deqjax import implicit, losses, maps, masks, nets, normalisation, objectives, priors, solvers
-from deqjax.types import Adjoint, IterationMap, Loss, Mask, Net, Normalisation, Objective, Prior, Solver
+from deqjax.types import Adjoint, IterationMap, Loss, Mask, MultiScaleNet, Net, Normalisation, Objective, Prior, Solver
 
 Choices = Mapping[Any, types.ModuleType]
 
@@ -29,6 +29,7 @@ CHOICES: Choices = {
     Mask: masks,
     IterationMap: maps,
     Net: nets,
+    MultiScaleNet: nets,
     Prior: priors,
     Solver: solvers,
     Adjoint: implicit,
@@ -205,9 +206,9 @@ class _Builder:
         if value is False and types.NoneType in typing.get_args(kind):
             return None
         members = (kind, *typing.get_args(kind))
-        choice = next((member for member in members if member in self.choices), None)
-        if choice is not None:
-            return self.build_choice(choice, members, value, where)
+        choices = [member for member in members if member in self.choices]
+        if choices:
+            return self.build_choice(choices, members, value, where)
         if typing.get_origin(kind) is tuple and dataclasses.is_dataclass(members[1]):
             return self.build_array(members[1], value, where)
         setting = next((member for member in members if dataclasses.is_dataclass(member)), None)
@@ -218,15 +219,16 @@ class _Builder:
             raise ValueError(f"{self.file}: {where} must be {name}; it is {value!r}")
         return _convert(kind, value)
 
-    def build_choice(self, kind: Any, members: tuple, value: Any, where: str) -> Any:
+    def build_choice(self, kinds: list, members: tuple, value: Any, where: str) -> Any:
         chosen = str(value.get("type")) if isinstance(value, dict) else ""
         table = {key: entry for key, entry in value.items() if key != "type"} if isinstance(value, dict) else {}
         if ":" in chosen:
-            return self.build_dataclass(self.import_class(kind, chosen, where), table, where)
-        module = self.choices[kind]
-        classes = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
+            return self.build_dataclass(self.import_class(kinds, chosen, where), table, where)
         settings: dict[str, Any] = {
-            name: cls for name, cls in classes.items() if _is_setting(cls, kind) or cls in members
+            name: cls
+            for kind in kinds
+            for name, cls in ((name, getattr(self.choices[kind], name)) for name in self.choices[kind].__all__)
+            if isinstance(cls, type) and (_is_setting(cls, kind) or cls in members)
         }
         if chosen not in settings:
             raise ValueError(
@@ -235,7 +237,7 @@ class _Builder:
             )
         return self.build_dataclass(settings[chosen], table, where)
 
-    def import_class(self, kind: Any, chosen: str, where: str) -> type:
+    def import_class(self, kinds: list, chosen: str, where: str) -> type:
         """Import a setting of the user's own. Nothing is imported without permission."""
         if self.trust is None:
             raise ValueError(
@@ -252,10 +254,12 @@ class _Builder:
             raise ValueError(f"{self.file}: {where}.type = {chosen!r} cannot be imported: {error}") from error
         finally:
             sys.path[:] = path
-        if not isinstance(cls, type) or not _is_setting(cls, kind):
+        if not isinstance(cls, type) or not any(_is_setting(cls, kind) for kind in kinds):
+            names = " or a ".join(kind.__name__ for kind in kinds)
+            fields = ", or ".join(", ".join(sorted(_members(kind))) for kind in kinds)
             raise ValueError(
-                f"{self.file}: {where}.type = {chosen!r} is not a {kind.__name__}: it must be a frozen dataclass, or a "
-                f"linen module, with {', '.join(sorted(_members(kind)))}"
+                f"{self.file}: {where}.type = {chosen!r} is not a {names}: it must be a frozen dataclass, or a linen "
+                f"module, with {fields}"
             )
         return cls
 

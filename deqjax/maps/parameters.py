@@ -32,12 +32,21 @@ def apply_net(net: Net, params: Params, image: jax.Array) -> jax.Array:
     >>> apply_net(net, init_net(net, jax.random.key(0)), jnp.ones((3, 8, 9), complex)).shape
     (3, 8, 9)
     """
+    check_images(net, image)
+    return net.apply({"params": params["net"]}, image)
+
+
+def check_images(net: Net, image: jax.Array) -> None:
+    """Raise a ValueError if the images are volumes or series, for which there is no net.
+
+    >>> import deqjax as dj
+    >>> check_images(dj.nets.DnCNN(), jnp.ones((1, 8, 8), complex))
+    """
     if image.ndim != 3:
         raise ValueError(
             f"{type(net).__name__} needs images (batch, y, x), and these have shape {image.shape}: pass slices or "
             "frames as a batch, or use a map with a prior of three dimensions"
         )
-    return net.apply({"params": params["net"]}, image)
 
 
 def net_bound(net: Net, params: Params) -> jax.Array:

@@ -4,6 +4,7 @@ from deqjax.nets.convex import ConvexPotential, ConvexRidge
 from deqjax.nets.convolution import convolve
 from deqjax.nets.dncnn import DnCNN
 from deqjax.nets.lipschitz import Averaged, LipschitzDnCNN
+from deqjax.nets.multiscale import MultiScaleUNet
 from deqjax.nets.spectral_norm import certify, init_spectral, norm_bounds, normalise, operator_norm_bound
 from deqjax.nets.unet import UNet
 
@@ -13,6 +14,7 @@ __all__ = [
     "ConvexRidge",
     "DnCNN",
     "LipschitzDnCNN",
+    "MultiScaleUNet",
     "UNet",
     "certify",
     "convolve",

@@ -60,10 +60,10 @@ class UNet(nn.Module):
         for level in range(self.levels):
             if level:
                 encoded.append(out)
-                out = _halve(out)
+                out = halve(out)
             out = self._level(out, level, f"down_{level}")
         for level in reversed(range(self.levels - 1)):
-            out = jnp.concatenate([_double(out), encoded[level]], axis=-1)
+            out = jnp.concatenate([double(out), encoded[level]], axis=-1)
             out = self._level(out, level, f"up_{level}")
         out = Conv(2, self.kernel_size, self.use_bias, 1e-2, name="last")(out)[:, : size[0], : size[1]]
         noise = jax.lax.complex(out[..., 0], out[..., 1])
@@ -76,10 +76,12 @@ class UNet(nn.Module):
         return out
 
 
-def _halve(features: jax.Array) -> jax.Array:
+def halve(features: jax.Array) -> jax.Array:
+    """Average squares of 2 x 2 pixels of features (batch, y, x, channel)."""
     batch, y, x, channels = features.shape
     return features.reshape(batch, y // 2, 2, x // 2, 2, channels).mean(axis=(2, 4))
 
 
-def _double(features: jax.Array) -> jax.Array:
+def double(features: jax.Array) -> jax.Array:
+    """Repeat every pixel of features (batch, y, x, channel) as a square of 2 x 2."""
     return jnp.repeat(jnp.repeat(features, 2, axis=1), 2, axis=2)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from deqjax.pytree import in_solver_precision, operand, real_view
 from deqjax.scaling import power_of_two_scale
+from deqjax.solvers.parts import part_scales, part_sizes
 from deqjax.types import Solver, State
 
 
@@ -46,15 +48,20 @@ class Stats:
         )
 
 
-class _Carry(NamedTuple):
+class Progress(NamedTuple):
+    """A solve that can go on: all that its next step depends on. Every leaf but ``step`` has a leading batch axis."""
+
     step: jax.Array
     x: jax.Array
     solver_state: Any
     best_x: jax.Array
     best_residual: jax.Array
     active: jax.Array
+    """Whether the image has not stopped yet."""
     num_steps: jax.Array
     residuals: jax.Array
+    scales: jax.Array
+    """The factors of :func:`deqjax.solvers.parts.part_scales`; all x are in these units."""
 
 
 def vector_norm(v: jax.Array) -> jax.Array:
@@ -122,36 +129,20 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
     if not solver.rtol >= 0:
         raise ValueError(f"rtol must be at least 0; it is {solver.rtol}")
     x0, as_given = in_solver_precision(x0)
-    start, restore = real_view(x0)
-    batch, dtype = start.shape[0], start.dtype
     expected, produced = _describe(x0), _describe(jax.eval_shape(f, x0))
     if produced != expected:
         raise ValueError(f"f must return the shapes of its argument; x has {expected} and f(x) has {produced}")
+    progress = advance(f, begin(x0, solver), x0, solver, solver.max_steps, unroll=unroll)
+    x, stats = solution(progress, x0, solver)
+    return as_given(x), stats
 
-    def body(carry: _Carry) -> _Carry:
-        fx, _ = real_view(f(restore(carry.x)))
-        fx = fx.astype(dtype)
-        residual = jax.lax.stop_gradient(relative_residual(carry.x, fx))
-        finite = jnp.isfinite(residual)
-        better = carry.active & finite & (unroll | (residual < carry.best_residual))
-        active = carry.active & finite & (residual > solver.rtol)
-        update = jax.vmap(solver.update, in_axes=(0, 0, None, 0))
-        taken = (carry.x, fx, carry.solver_state)
-        if unroll:  # an update of an image that has stopped may have an infinite derivative, and 0 times it is NaN
-            taken = jax.tree.map(lambda leaf: _without_gradient(~active, leaf), taken)
-        x, solver_state = update(taken[0], taken[1], carry.step, taken[2])
-        return _Carry(
-            step=carry.step + 1,
-            x=jnp.where(active[:, None], x, carry.x),
-            solver_state=solver_state,
-            best_x=jnp.where(better[:, None], carry.x, carry.best_x),
-            best_residual=jnp.where(better, residual, carry.best_residual),
-            active=active,
-            num_steps=carry.num_steps + carry.active,
-            residuals=carry.residuals.at[:, carry.step].set(jnp.where(carry.active, residual, jnp.nan)),
-        )
 
-    carry = _Carry(
+def begin(x0: State, solver: Solver) -> Progress:
+    """Begin a solve at x0, whose leaves are in the precision of the solver."""
+    scales = part_scales(x0)
+    start = real_view(x0)[0] * scales
+    batch, dtype = start.shape[0], start.dtype
+    return Progress(
         step=jnp.zeros((), jnp.int32),
         x=start,
         solver_state=jax.vmap(solver.init)(start),
@@ -160,14 +151,83 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
         active=jnp.ones(batch, bool),
         num_steps=jnp.zeros(batch, jnp.int32),
         residuals=jnp.full((batch, solver.max_steps), jnp.nan, dtype),
+        scales=scales,
     )
+
+
+def advance(
+    f: Callable[[State], State],
+    progress: Progress,
+    like: State,
+    solver: Solver,
+    until: Any,
+    *,
+    unroll: bool = False,
+) -> Progress:
+    """Go on with a solve until every image has stopped, or ``until`` evaluations were made since it began.
+
+    Two parts of a solve give bit for bit the result of one.
+
+    Args:
+      f: see :func:`solve`.
+      progress: from :func:`begin` or from an earlier call.
+      like: a state with the structure, the shapes and the types of x0; its values are not used.
+      solver: the same solver at every call.
+      until: at most ``solver.max_steps``. With ``unroll``, it is a plain number.
+      unroll: see :func:`solve`.
+
+    >>> from deqjax.solvers import Picard
+    >>> f, x0, solver = lambda x: 0.5 * x + 1, jnp.zeros((2, 3)), Picard(rtol=1e-5)
+    >>> progress = advance(f, begin(x0, solver), x0, solver, until=3)
+    >>> progress = advance(f, progress, x0, solver, until=100)
+    >>> solution(progress, x0, solver)[1].num_steps
+    Array([17, 17], dtype=int32)
+    """
+    _, restore = real_view(like)
+    sizes, scales = part_sizes(like), progress.scales
+
+    def body(carry: Progress) -> Progress:
+        fx = real_view(f(restore(carry.x / scales)))[0].astype(carry.x.dtype) * scales
+        residual = jax.lax.stop_gradient(_largest_residual(carry.x, fx, sizes))
+        finite = jnp.isfinite(residual)
+        better = carry.active & finite & (unroll | (residual < carry.best_residual))
+        active = carry.active & finite & (residual > solver.rtol)
+        update = jax.vmap(solver.update, in_axes=(0, 0, None, 0))
+        taken = (carry.x, fx, carry.solver_state)
+        if unroll:  # an update of an image that has stopped may have an infinite derivative, and 0 times it is NaN
+            taken = jax.tree.map(lambda leaf: _without_gradient(~active, leaf), taken)
+        x, solver_state = update(taken[0], taken[1], carry.step, taken[2])
+        return Progress(
+            step=carry.step + 1,
+            x=jnp.where(active[:, None], x, carry.x),
+            solver_state=solver_state,
+            best_x=jnp.where(better[:, None], carry.x, carry.best_x),
+            best_residual=jnp.where(better, residual, carry.best_residual),
+            active=active,
+            num_steps=carry.num_steps + carry.active,
+            residuals=carry.residuals.at[:, carry.step].set(jnp.where(carry.active, residual, jnp.nan)),
+            scales=scales,
+        )
+
     if unroll:
         checkpointed = jax.checkpoint(body)
-        carry, _ = jax.lax.scan(lambda c, _: (checkpointed(c), None), carry, length=solver.max_steps)
-    else:
-        carry = jax.lax.while_loop(lambda c: jnp.any(c.active) & (c.step < solver.max_steps), body, carry)
-    converged = carry.best_residual <= solver.rtol
-    return as_given(restore(carry.best_x)), Stats(carry.num_steps, carry.best_residual, converged, carry.residuals)
+        progress, _ = jax.lax.scan(lambda c, _: (checkpointed(c), None), progress, length=until)
+        return progress
+    return jax.lax.while_loop(lambda c: jnp.any(c.active) & (c.step < until), body, progress)
+
+
+def solution(progress: Progress, like: State, solver: Solver) -> tuple[State, Stats]:
+    """Return the best x of every image so far, and its :class:`Stats`."""
+    x = real_view(like)[1](progress.best_x / progress.scales)
+    converged = progress.best_residual <= solver.rtol
+    return x, Stats(progress.num_steps, progress.best_residual, converged, progress.residuals)
+
+
+def _largest_residual(x: jax.Array, fx: jax.Array, sizes: list[int]) -> jax.Array:
+    """Return the largest relative residual of the parts of a state, which have these numbers of columns."""
+    edges = np.cumsum(sizes)[:-1].tolist()
+    parts = zip(jnp.split(x, edges, axis=1), jnp.split(fx, edges, axis=1))
+    return jnp.max(jnp.stack([relative_residual(*part) for part in parts]), axis=0)
 
 
 def _describe(tree: State) -> State:

@@ -136,8 +136,14 @@ def test_every_exported_setting_is_a_name_in_toml(file, tmp_path, module, key, m
     names = [cls.__name__ for cls in choices if cls.__name__ not in ("Stats",)]
     assert names
     for name in names:
-        classical = name in ("FISTA", "PrimalDual")
-        wanted = {"prior": {"type": "TotalVariation"}} if classical else more
+        prior = {"prior": {"type": "TotalVariation"}}
+        other = {
+            "FISTA": prior,
+            "PrimalDual": prior,
+            "MultiScaleHalfQuadratic": {"net": {"type": "MultiScaleUNet"}},
+            "Sequence": {"map": {"type": "PrimalDual", "prior": '{type="TotalVariation"}'}},
+        }
+        wanted = other.get(name, more)
         sets = [f"{key}.type={name}", *(f"{key}.{k}.{kk}={vv}" for k, v in wanted.items() for kk, vv in v.items())]
         config = read_config(file, sets)
         value = config

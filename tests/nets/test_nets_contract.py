@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deqjax import nets
-from deqjax.nets import Averaged, ConvexPotential, ConvexRidge, DnCNN, LipschitzDnCNN, UNet
+from deqjax.nets import Averaged, ConvexPotential, ConvexRidge, DnCNN, LipschitzDnCNN, MultiScaleUNet, UNet
 from deqjax.types import Net, Params
 
 
@@ -35,6 +35,7 @@ ROWS = {
     "LipschitzDnCNN": Row(CHAIN, (LipschitzDnCNN(layers=1), LipschitzDnCNN(features=3))),
     "DnCNN": Row(DnCNN(layers=3, features=4), (DnCNN(layers=1), DnCNN(kernel_size=4))),
     "DnCNN with group normalisation": Row(DnCNN(layers=3, features=4, group_norm=2), ()),
+    "MultiScaleUNet": Row(MultiScaleUNet(features=2), (MultiScaleUNet(levels=1), MultiScaleUNet(kernel_size=2))),
     "UNet": Row(UNet(levels=3, features=2), (UNet(levels=0), UNet(kernel_size=2))),
     "UNet with one level": Row(UNet(levels=1, features=2, residual=False, use_bias=False), ()),
 }
