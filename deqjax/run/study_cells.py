@@ -42,7 +42,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The levels in words."""
-        return ", ".join(f"{axis} {level}" for axis, level in self.levels.items())
+        return ", ".join(f"{axis} {level}" for axis, level in self.levels.items()) or "the model"
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[bool]:
