@@ -54,7 +54,7 @@ def write_report(study: Study, cells: Sequence[EvaluationCell], out: Path, comma
       command: the command line that gives these results.
 
     Raises:
-      ValueError: no cell is done, or a result belongs to other settings.
+      ValueError: no cell is done, a result belongs to other settings, or the files have no full data to compare with.
     """
     done = [cell for cell in cells if cell.done]
     if not done:
@@ -65,6 +65,8 @@ def write_report(study: Study, cells: Sequence[EvaluationCell], out: Path, comma
     costs = profiles(results, study)
     write_csv(out / "profile.csv", costs)
     rows = summarise(observations(results, study), study)
+    if not rows:
+        raise ValueError(f"{out}: the validation files are undersampled, so that there is nothing to compare with")
     write_csv(out / "summary.csv", rows)
     axis, level = study.baseline
     levels = study.train | study.evaluate
@@ -72,16 +74,15 @@ def write_report(study: Study, cells: Sequence[EvaluationCell], out: Path, comma
     metrics_table(mean_table(rows, axes), study.title, means=False)
     curves = draw_curves(study, rows, costs, out)
     missing = [cell.name for cell in cells if not cell.done]
-    first = {axis: next(iter(levels)) for axis, levels in study.evaluate.items()}
-    sheet = [cell for cell in done if all(cell.levels[axis] == level for axis, level in first.items())]
-    unit = f"The values of a {study.unit} are averaged over {', '.join(study.pooled) or 'nothing'} first."
+    pooled = [a for a in study.pooled if a in levels]
+    averaged = f" The values of a {study.unit} are averaged over {', '.join(pooled)} first." if pooled else ""
     sections: list[tuple[str, list[Part]]] = [
         ("", [f"{len(done)} of {len(cells)} cells are done."]),
         (
             "Means",
             [
                 html_table(interval_table(rows, axes), means=False),
-                f"Mean and {COVERAGE:.0%} bootstrap interval over {study.unit}s. {unit}",
+                f"Mean and {COVERAGE:.0%} bootstrap interval over {study.unit}s.{averaged}",
             ],
         ),
         (
@@ -96,7 +97,7 @@ def write_report(study: Study, cells: Sequence[EvaluationCell], out: Path, comma
         ),
         ("Curves", [group("curves", [picture(path, caption) for caption, path in curves.items()])] if curves else []),
         ("Cost", [html_table(costs, means=False), "Seconds on the machine and at the time of the evaluation."]),
-        ("Pictures", sheets(sheet, study)),
+        ("Pictures", sheets(done, study)),
         ("How to reproduce this page", [code(command), *([details("Missing cells", missing)] if missing else [])]),
     ]
     write_page(out / "index.html", study.title, [section for section in sections if section[1]])
@@ -194,9 +195,11 @@ def draw_curves(study: Study, rows: Sequence[Row], costs: Sequence[Row], out: Pa
 def sheets(cells: Sequence[EvaluationCell], study: Study) -> list[Part]:
     """Show the middle slice of the first volume of every method: the image, the framed part, its error and its phase.
 
-    The pooled axes have their first levels.
+    The pooled axes, and the evaluation axes apart from that of the baseline, have their first levels.
     """
-    first = {axis: next(iter(study.train[axis])) for axis in study.pooled if axis in study.train}
+    methods = [axis for axis in (*study.train, study.baseline[0]) if axis not in study.pooled]
+    levels = study.train | study.evaluate
+    first = {axis: next(iter(levels[axis])) for axis in levels if axis not in methods}
     parts: list[Part] = []
     for cell in cells:
         if any(cell.levels[axis] != level for axis, level in first.items()):
@@ -208,8 +211,8 @@ def sheets(cells: Sequence[EvaluationCell], study: Study) -> list[Part]:
         if not parts:
             parts.append(group("secondary", _row("target", target, target, white)))
             parts.append(group("secondary", _row(ZERO_FILLED, images["zero_filled"], target, white)))
-        levels = ", ".join(level for axis, level in cell.levels.items() if axis in study.train and axis not in first)
-        parts.append(group("secondary", _row(levels, images["image"], target, white)))
+        name = ", ".join(cell.levels[axis] for axis in dict.fromkeys(methods) if len(levels[axis]) > 1)
+        parts.append(group("secondary", _row(name or "reconstruction", images["image"], target, white)))
     return parts
 
 

@@ -106,6 +106,7 @@ def evaluate_cell(cell: EvaluationCell) -> None:
     files = validation_files(config)
     volumes = [evaluate_file(recon, params, file, config) for file in files]
     cost = profile(recon, params, config, files[0]) | training_profile(cell.training)
+    cost["realised acceleration"] = float(np.mean([realised_acceleration(volume.middle.mask) for volume in volumes]))
     result = {
         "settings": cell.settings,
         "levels": cell.levels,
@@ -113,7 +114,7 @@ def evaluate_cell(cell: EvaluationCell) -> None:
         "command": evaluate_command(model, "OUT", overrides=cell.overrides),
         "volume": [volume.row for volume in volumes],
         "slice": [row for volume in volumes for row in slice_rows(volume)],
-        "profile": cost | {"acceleration": float(np.mean([realised_acceleration(v.middle.mask) for v in volumes]))},
+        "profile": cost,
     }
     with atomic_folder(cell.folder) as temporary:
         np.savez(temporary / IMAGES, **middle_slice(volumes[0]))  # type: ignore[arg-type]

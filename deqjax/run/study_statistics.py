@@ -100,7 +100,7 @@ def compare(images: Mapping[str, Mapping[Key, float]], others: Mapping[str, Mapp
         np.mean([images[i][run] - others[i][run] for i in both if run in images[i]]) * difference > 0 for run in runs
     ]
     row: dict[str, Any] = {"difference": difference, "difference low": low, "difference high": high}
-    row |= {"agree": f"{sum(signs)} of {len(signs)}"} if signs else {}
+    row |= {"agree": f"{sum(signs)} of {len(signs)}"} if len(signs) > 1 else {}
     if not np.isfinite(differences).all():
         return row
     return row | {"p": float(wilcoxon(differences).pvalue) if differences.any() else 1.0}

@@ -27,8 +27,8 @@ def best_magnitude(loss, spread):
 
 def of_fields(image, target):
     """The loss of displacement fields (1000, 1, 2) with the components of the complex arguments."""
-    vectors = [jnp.stack([values.real, values.imag], axis=-1)[:, None] for values in (target, image)]
-    return PerpendicularField()(*vectors, jnp.ones((1000, 1)), Grid.of((1000, 1)))
+    fixed, warped = (jnp.stack([values.real, values.imag], axis=-1)[:, None] for values in (target, image))
+    return PerpendicularField()(fixed, warped, jnp.ones((1000, 1)), Grid.of((1000, 1)))
 
 
 @pytest.mark.parametrize("spread", [0.2, 0.5, 1.0])
