@@ -43,7 +43,7 @@ def add_study(commands: argparse._SubParsersAction) -> None:
 
 
 def run_study(args: argparse.Namespace) -> int:
-    """Run a study, and return 1 if a cell failed."""
+    """Run a study, and return 1 if a cell is missing at the end."""
     if args.processes < 1:
         raise ValueError(f"--processes is {args.processes}: give at least 1")
     study = read_study(find_study(args.study), args.overrides, args.only, args.reduced)
@@ -53,4 +53,4 @@ def run_study(args: argparse.Namespace) -> int:
     write_report(study, [cell for cell in cells if isinstance(cell, EvaluationCell)], out, args.command_line)
     for failure in failures:
         print(f"failed: {failure}")
-    return int(bool(failures))
+    return int(not all(cell.done for cell in cells))

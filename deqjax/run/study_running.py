@@ -1,5 +1,6 @@
 """The work of a study: train and evaluate what is missing, in one process or in several."""
 
+import contextlib
 import json
 import multiprocessing
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import deqjax
 from deqjax import model_folders
 from deqjax.atomic_write import atomic_folder
-from deqjax.config import Config
+from deqjax.config import Config, Trust
 from deqjax.data import Slices
 from deqjax.masks import realised_acceleration
 from deqjax.reconstruct import Reconstructor, parameter_shapes
@@ -53,9 +54,8 @@ def run_cells(cells: Sequence[AnyCell], command: str, processes: int = 1) -> lis
     if processes == 1:
         work(cells, command)
     else:
-        workers = [
-            multiprocessing.get_context("spawn").Process(target=work, args=(cells, command)) for _ in range(processes)
-        ]
+        start = multiprocessing.get_context("spawn").Process
+        workers = [start(target=_work_until_interrupted, args=(cells, command)) for _ in range(processes)]
         for worker in workers:
             worker.start()
         try:
@@ -63,7 +63,8 @@ def run_cells(cells: Sequence[AnyCell], command: str, processes: int = 1) -> lis
                 worker.join()
         finally:
             for worker in workers:
-                worker.terminate()
+                worker.terminate()  # a training saves its state first
+                worker.join()
     return [f"{cell.name}: {cell.failure.read_text(encoding='utf-8')}" for cell in cells if cell.failure.exists()]
 
 
@@ -90,6 +91,11 @@ def work(cells: Sequence[AnyCell], command: str) -> None:
             time.sleep(WAIT)
 
 
+def _work_until_interrupted(cells: Sequence[AnyCell], command: str) -> None:
+    with contextlib.suppress(KeyboardInterrupt):  # the process that started this one reports it
+        work(cells, command)
+
+
 def run_cell(cell: AnyCell, command: str) -> None:
     """Train or evaluate one cell."""
     if isinstance(cell, EvaluationCell):
@@ -102,7 +108,7 @@ def evaluate_cell(cell: EvaluationCell) -> None:
     """Evaluate a model, and write the metrics of all volumes and slices, the profile and the middle slices."""
     model = cell.training.model
     recon, params = model_folders.load(model, cell.overrides, trust_code=True)
-    config = model_folders.load_config(model, cell.overrides, trust=None)
+    config = model_folders.load_config(model, cell.overrides, trust=Trust((str(Path.cwd()),)))
     files = validation_files(config)
     volumes = [evaluate_file(recon, params, file, config) for file in files]
     cost = profile(recon, params, config, files[0]) | training_profile(cell.training)

@@ -97,6 +97,8 @@ def read_study(
     if unknown:
         raise ValueError(f"{path}: unknown key {unknown[0]}; a study has {', '.join(KEYS)}")
     smaller = table.get("reduced", {})
+    if not isinstance(smaller, dict) or set(smaller) - {"only", "overrides"}:
+        raise ValueError(f"{path}: reduced must be a table with the keys only and overrides; it is {smaller!r}")
     if reduced and not smaller:
         raise ValueError(f"{path}: has no table [reduced], so that it has no reduced form")
     study = Study(
@@ -113,7 +115,9 @@ def read_study(
     _check(path, study)
     if reduced:
         study = choose(study, _texts(path, "reduced.only", smaller.get("only", [])))
-        study = replace(study, overrides=study.overrides + _texts(path, "reduced.overrides", smaller["overrides"]))
+        study = replace(
+            study, overrides=study.overrides + _texts(path, "reduced.overrides", smaller.get("overrides", []))
+        )
     return replace(choose(study, only), overrides=(*study.overrides, *overrides))
 
 
@@ -184,6 +188,8 @@ def _axes(path: str | Path, table: Mapping[str, Any], part: str) -> Axes:
     axes = table.get(part, {})
     if not isinstance(axes, dict) or not all(isinstance(levels, dict) and levels for levels in axes.values()):
         raise ValueError(f"{path}: {part} must hold tables of levels, [{part}.AXIS]; it is {axes!r}")
+    for name in (name for levels in axes.values() for name in levels if "," in name):
+        raise ValueError(f"{path}: the level {name!r} has a comma, which separates levels on the command line")
     return {
         axis: {name: _texts(path, f"{part}.{axis}.{name}", changes) for name, changes in levels.items()}
         for axis, levels in axes.items()
