@@ -3,7 +3,7 @@
 The optional packages rich, matplotlib and tensorboardX (``deqjax[report]``) are imported only when they are used.
 """
 
-from deqjax.report.curves import convergence, training_curve
+from deqjax.report.curves import convergence, metric_curves, training_curve
 from deqjax.report.log import TrainingLog, read_log
 from deqjax.report.page import Html, Part, code, details, group, headline, html_table, paragraph, picture, write_page
 from deqjax.report.panels import error_png, grey_png, mosaic_png, phase_png, window_of_detail
@@ -23,6 +23,7 @@ __all__ = [
     "group",
     "headline",
     "html_table",
+    "metric_curves",
     "metrics_table",
     "mosaic_png",
     "paragraph",

@@ -100,6 +100,34 @@ def training_curve(path: str | Path, rows: Sequence[Row]) -> None:
     _finish(path, figure)
 
 
+def metric_curves(path: str | Path, lines: Mapping[str, ArrayLike], x: str, y: str) -> None:
+    """Draw a metric over a condition, such as the noise: one line for each method, with its interval as a band.
+
+    Args:
+        path: the .png file; its folder is created.
+        lines: names and points, (point, 4): the condition, the metric, and the lower and upper end of its interval.
+        x: the label of the condition.
+        y: the label of the metric.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     metric_curves(f"{folder}/a.png", {"TV": [[0, 30, 29, 31], [1, 28, 27, 29]]}, "noise, %", "PSNR, dB")
+    ...     Path(folder, "a.png").read_bytes()[1:4]
+    b'PNG'
+    """
+    figure = require("matplotlib.figure").Figure(figsize=(5, 3.2), layout="constrained")
+    axes = _panel(figure.add_subplot(), x, y)
+    axes.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(nbins=7))
+    for (name, points), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+        at, value, low, high = np.array(sorted(map(tuple, np.asarray(points)))).T
+        axes.plot(at, value, color=colour, lw=1.8, marker="o", ms=3.5, label=name)
+        axes.fill_between(at, low, high, color=colour, alpha=0.12, lw=0)
+    _finish(path, figure)
+
+
 def panels_of(names: Sequence[str]) -> dict[str, Panel]:
     """Return the panels of a training curve for the metrics that a log contains, by the label of the y axis.
 

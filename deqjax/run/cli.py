@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import deqjax
-from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands
+from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands, study_command
 from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
 
@@ -22,6 +22,7 @@ examples:
   deqjax train quickstart                       train a small model on simulated brains, in minutes
   deqjax train brain_small --data.train=FOLDER  train on your files
   deqjax evaluate brain-small --data=FILES      evaluate a model that comes with deqjax
+  deqjax study thesis_losses --reduced          train and compare a grid of experiments
   deqjax info FILE                              show what a file holds
   deqjax register FIXED MOVING OUT              register two NIfTI images
 
@@ -39,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     reconstruct_command.add_reconstruct(commands)
     reconstruction_commands.add_commands(commands)
+    study_command.add_study(commands)
     registration_commands.add_commands(commands)
     return parser
 

@@ -21,13 +21,14 @@ def config_folder() -> Path:
 
 
 def shipped_configs() -> list[str]:
-    """List the names of the configs that come with deqjax.
+    """List the names of the configs that come with deqjax. Its studies are not among them.
 
     >>> "baselines/total_variation" in shipped_configs()
     True
     """
     folder = config_folder()
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
+    return sorted(name for name in names if not name.startswith("studies/"))
 
 
 def find_config(name: str | Path) -> Path:

@@ -127,7 +127,7 @@ def pictures_of(volume: Volume, opened: bool) -> Html:
     if target is not None:
         error(first, "error of the reconstruction", image)
         error(second, "error of zero-filled", start)
-    phase = phase_png(middle.image, white)
+    phase = phase_png(volume.complex_image[index], white)
     second.append(picture(phase, "phase of the reconstruction", "-180 to 180 degrees", scale="phase"))
     if middle.smaps is not None:
         coils = len(middle.smaps)

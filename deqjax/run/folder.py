@@ -69,29 +69,15 @@ class Run:
         if resume_from is not None and not _numbers(resume_from / "checkpoints"):
             raise ValueError(f"{resume_from}: is not the folder of a run with a checkpoint")
         self.claim()
-        with self._locked():
+        with locked(self.folder / CONFIG) as mine:
+            if not mine:
+                raise ValueError(f"{self.folder}: another process trains in this folder; choose another --out")
             if resume_from is not None and not _numbers(self.folder / "checkpoints"):
                 newest = str(max(_numbers(resume_from / "checkpoints")))
                 shutil.copytree(resume_from / "checkpoints" / newest, self.folder / "checkpoints" / newest)
                 shutil.copy(resume_from / "log.jsonl", self.folder / "log.jsonl")
             with Checkpoints(self.folder) as checkpoints:
                 yield checkpoints
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold a lock on the config. It ends with the process, however that ends."""
-        try:
-            import fcntl
-        except ImportError:  # this system has no such locks
-            yield
-            return
-        with (self.folder / CONFIG).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                message = f"{self.folder}: another process trains in this folder; choose another --out"
-                raise ValueError(message) from error
-            yield
 
     def log(self, total: int, done: int) -> TrainingLog:
         """Open the log of a run of ``total`` steps of which some are done, a context manager."""
@@ -103,6 +89,32 @@ class Run:
         """Draw the metrics of the log over the steps, if there are any."""
         if rows := read_log(self.folder / "log.jsonl"):
             training_curve(self.folder / "training.png", rows)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Lock a file that exists, and tell whether this process has the lock. It ends with the process, however that ends.
+
+    On a system without such locks, every process has the lock.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, locked(Path(file.name)) as mine, locked(Path(file.name)) as again:
+    ...     print(mine, again)
+    True False
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            mine = False
+        else:
+            mine = True
+        yield mine
 
 
 def _numbers(folder: Path) -> list[int]:

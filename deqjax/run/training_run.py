@@ -10,7 +10,13 @@ from deqjax.run.fitting import fit
 from deqjax.run.folder import Run
 
 
-def train(name: str | Path, overrides: Sequence[str], command: str, resume_from: Path | None = None) -> Run:
+def train(
+    name: str | Path,
+    overrides: Sequence[str],
+    command: str,
+    resume_from: Path | None = None,
+    evaluated: bool = True,
+) -> Run:
     """Run an experiment to its end, from wherever it stands, and leave its model and its evaluation in the run folder.
 
     Args:
@@ -18,6 +24,7 @@ def train(name: str | Path, overrides: Sequence[str], command: str, resume_from:
       overrides: changes of the config, ``["--seed=1"]``.
       command: the command line, for the model card.
       resume_from: the folder of another run whose newest checkpoint a new run starts from.
+      evaluated: whether the model is evaluated at the end.
 
     Raises:
       ValueError: the config, the data or the folder is wrong. Nothing has been written then.
@@ -32,6 +39,6 @@ def train(name: str | Path, overrides: Sequence[str], command: str, resume_from:
         domain = None if experiment.domain is None else experiment.domain()
         model_folders.write_folder(run.model, experiment.config, fitted.params, card, domain)
     run.draw_training_curve()
-    if not run.evaluation.exists():
+    if evaluated and not run.evaluation.exists():
         experiment.evaluate(run.model, run.evaluation, evaluate_command(run.model, run.evaluation))
     return run

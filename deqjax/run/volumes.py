@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.domain import Domain, measure_conditions
-from deqjax.metrics import nmse, psnr, ssim, vif
+from deqjax.metrics import hfen, magnitude_bias, nmse, phase_error, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.physics import Sense, add_noise, ifft2c
@@ -31,8 +32,6 @@ class MiddleSlice:
 
     number: int
     """The number of the slice in its file, counted from 0."""
-    image: np.ndarray
-    """The complex reconstruction (y, x)."""
     mask: np.ndarray
     """It broadcasts against the k-space (y, x)."""
     smaps: np.ndarray | None
@@ -41,18 +40,33 @@ class MiddleSlice:
 
 @dataclass(frozen=True)
 class Volume:
-    """A reconstructed file: magnitudes (slice, y, x), the Stats of every slice, and a row of a table.
+    """A reconstructed file: images (slice, y, x), the Stats of every slice, and a row of a table.
 
-    For a file without fully sampled data, ``target`` is None and the row has no metrics.
+    For a file without fully sampled data there is no target, and the row has no metrics.
     """
 
     name: str
-    zero_filled: np.ndarray
-    image: np.ndarray
-    target: np.ndarray | None
+    complex_zero_filled: np.ndarray
+    complex_image: np.ndarray
+    complex_target: np.ndarray | None
     stats: Stats
     row: Row
     middle: MiddleSlice
+
+    @cached_property
+    def zero_filled(self) -> np.ndarray:
+        """The magnitude of the zero-filled images."""
+        return np.abs(self.complex_zero_filled)
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """The magnitude of the reconstructions."""
+        return np.abs(self.complex_image)
+
+    @cached_property
+    def target(self) -> np.ndarray | None:
+        """The magnitude of the targets."""
+        return None if self.complex_target is None else np.abs(self.complex_target)
 
 
 def evaluate_file(
@@ -66,8 +80,8 @@ def evaluate_file(
     """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
     The name of the file is the seed of the mask. A file that stores a mask is undersampled already: it is used without
-    a crop and without more noise, and it has no target. Magnitudes are cropped to the size in the header of the file.
-    The metrics are those of the volume, with its maximum as the data range.
+    a crop and without more noise, and it has no target. Images are cropped to the size in the header of the file. The
+    metrics are those of the volume, with its maximum as the data range.
 
     Args:
       recon: the method.
@@ -92,7 +106,7 @@ def evaluate_file(
         kspace = smaller(kspace, crop)
     padding = scan.padding if crop is None else None
     mask = config.mask(kspace.shape[-2:], scan.name, padding) if scan.mask is None else scan.mask
-    middle, middle_image, smaps = len(kspace) // 2, np.zeros(0), None
+    middle, smaps = len(kspace) // 2, None
     outside: tuple[str, ...] = ()
     images: list[np.ndarray] = []
     zero_filled: list[np.ndarray] = []
@@ -107,27 +121,30 @@ def evaluate_file(
         image, solved = recon(params, A, measured)
         aliased = A.adjoint(measured)
         for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
-            kept.append(np.abs(np.asarray(batch[:part])))
+            kept.append(np.asarray(batch[:part]))
         if first <= middle < first + part:
             if domain is not None:
                 found = measure_conditions(np.asarray(measured), np.asarray(mask), np.asarray(aliased))
                 outside = domain.outside(found)
-            middle_image = np.asarray(image[middle - first])
             smaps = np.asarray(A.smaps[middle - first]) if isinstance(A, Sense) else None
         stats.append(jax.tree.map(lambda leaf, part=part: np.asarray(leaf[:part]), solved))
     shown = scan.crop if scan.crop is not None and crop is None else kspace.shape[-2:]
     shown = min(shown[0], kspace.shape[-2]), min(shown[1], kspace.shape[-1])
     reconstructed, start, reference = (crop_image(np.concatenate(a), shown) for a in (images, zero_filled, targets))
     if scan.target is not None and crop is None and scan.target.shape == reference.shape:
-        reference = scan.target
+        reference = scan.target * np.exp(1j * np.angle(reference)).astype(np.complex64)
     all_stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
     row: Row = {"volume": scan.name, "slices": len(reconstructed)}
-    row |= {} if sampled else _metrics(reconstructed, start, reference)
+    if not sampled:
+        before, after = (metrics_of(images, reference) for images in (start, reconstructed))
+        row |= {
+            key: value for name in after for key, value in ((f"{name} zero-filled", before[name]), (name, after[name]))
+        }
     row |= _convergence(all_stats)
     row |= {} if domain is None else {OUTSIDE: "; ".join(outside)}
     number = scan.slices[middle] if scan.slices else there[0] + middle
     shown_smaps = None if smaps is None else crop_image(smaps, shown)
-    what_is_shown = MiddleSlice(number, crop_image(middle_image, shown), np.asarray(mask), shown_smaps)
+    what_is_shown = MiddleSlice(number, np.asarray(mask), shown_smaps)
     return Volume(scan.name, start, reconstructed, None if sampled else reference, all_stats, row, what_is_shown)
 
 
@@ -161,14 +178,27 @@ def undersample(
     return measurement(images, measured, mask, center_fraction)
 
 
-def _metrics(image: np.ndarray, zero_filled: np.ndarray, target: np.ndarray) -> Row:
-    row: Row = {}
-    for name, metric in (("PSNR", psnr), ("SSIM", ssim), ("NMSE", nmse), ("VIF", vif)):
-        if name == "VIF" and min(target.shape[-2:]) < SMALLEST_VIF_SIZE:
-            continue  # the image is smaller than its windows
-        row[f"{name} zero-filled"] = float(metric(zero_filled, target))
-        row[name] = float(metric(image, target))
-    return row
+def metrics_of(image: np.ndarray, target: np.ndarray, data_range: float | None = None) -> dict[str, float]:
+    """Compute all metrics of a complex image (y, x) or volume (slice, y, x).
+
+    VIF is left out for images below 41 pixels.
+
+    Args:
+      image: complex.
+      target: the reference, same shape and unit.
+      data_range: of PSNR, SSIM and VIF, by default the maximum of the target.
+
+    >>> list(metrics_of(np.ones((1, 8, 8), complex), np.ones((1, 8, 8), complex)))
+    ['PSNR', 'SSIM', 'NMSE', 'HFEN', 'phase error', 'magnitude bias']
+    """
+    magnitude, reference = np.abs(image), np.abs(target)
+    found = {"PSNR": psnr(magnitude, reference, data_range), "SSIM": ssim(magnitude, reference, data_range)}
+    found["NMSE"] = nmse(magnitude, reference)
+    if min(target.shape[-2:]) >= SMALLEST_VIF_SIZE:
+        found["VIF"] = vif(magnitude, reference, data_range)
+    found["HFEN"] = hfen(magnitude, reference)
+    found |= {"phase error": phase_error(image, target), "magnitude bias": magnitude_bias(image, target)}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _convergence(stats: Stats) -> Row:

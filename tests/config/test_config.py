@@ -14,7 +14,8 @@ from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.objectives import Denoising, Supervised
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.toml") if path.parent.name != "registration")
+OTHERS = ("registration", "studies")
+SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.toml") if path.parent.name not in OTHERS)
 PLAN = tomllib.loads((ROOT / "benchmarks/experiments.toml").read_text())
 
 TEXT = """
