@@ -9,12 +9,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.distance import Goal, check_bounded, distance_bound, largest_change, unit_length
 from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps, with_whole_mask
 from deqjax.solvers import Anderson, Stats
-from deqjax.types import Adjoint, ForwardModel, IterationMap, MapArgs, Net, Normalisation, Params, Solver, State, Units
+from deqjax.types import (
+    Adjoint,
+    AnchoredMap,
+    BoundedMap,
+    ForwardModel,
+    IterationMap,
+    MapArgs,
+    Net,
+    Normalisation,
+    Params,
+    Solver,
+    State,
+    Units,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,13 @@ class Reconstructor:
         return dataclasses.replace(self, **changes)
 
     def __call__(
-        self, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None = None
+        self,
+        params: Params,
+        A: ForwardModel,
+        kspace: jax.Array,
+        probe: Stats | None = None,
+        *,
+        tolerance_in_image_units: jax.Array | float | None = None,
     ) -> tuple[jax.Array, Stats]:
         """Reconstruct one image, or a batch with one more leading axis.
 
@@ -115,16 +135,26 @@ class Reconstructor:
           kspace: ([batch,] [coil,] y, x) complex, what A measures. Samples outside the mask are ignored.
           probe: made by :func:`~deqjax.backward_probe`, for a batch only. Its gradient is the Stats of the backward
             solve.
+          tolerance_in_image_units: stop where the fixed point is proved to be within this distance, in place of the
+            tolerance of the solver; one number or one for each image. The distance is the square root of the sum over
+            all pixels of the squared magnitudes of the differences, before the finish. ``stats.distance`` then is its
+            bound, and ``stats.converged`` tells whether it is within the tolerance; see :mod:`deqjax.distance`.
 
         Returns:
           The complex image ([batch,] y, x) in the units of the k-space, and Stats with the same leading axis or none.
 
         Raises:
           ValueError: the k-space is not complex, is empty, does not fit A, or holds NaN or infinity; the mask samples
-            nothing; the arguments are in the wrong order; or the parameters belong to another method.
+            nothing; the arguments are in the wrong order; the parameters belong to another method; or there is a
+            tolerance in image units and no Lipschitz constant below 1 is proved for the map.
         """
         kspace = self.checked(params, A, kspace)
-        return _reconstruct(self, params, with_whole_mask(A, kspace), kspace, probe)
+        A, goal = with_whole_mask(A, kspace), None
+        if tolerance_in_image_units is not None:
+            check_bounded(self.map)
+            goal = Goal(jnp.asarray(tolerance_in_image_units), proved_contraction(self, params, A, kspace))
+            check_bounded(self.map, goal.contraction)
+        return _reconstruct(self, params, A, kspace, probe, goal)
 
     def checked(self, params: Params, A: ForwardModel, kspace: Any) -> jax.Array:
         """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""
@@ -157,7 +187,12 @@ class Equilibrium(NamedTuple):
 
 
 def equilibrium(
-    recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array, probe: Stats | None = None
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    zero_filled: jax.Array,
+    probe: Stats | None = None,
+    goal: Goal | None = None,
 ) -> Equilibrium:
     """Find the fixed points of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
 
@@ -170,6 +205,7 @@ def equilibrium(
       A: the forward model, after :meth:`Reconstructor.forward_model`.
       zero_filled: ``A^H y``, (batch, [z or t,] y, x).
       probe: see :meth:`Reconstructor.__call__`.
+      goal: the distance to the fixed point at which the solve stops, for a :class:`deqjax.types.BoundedMap`.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -178,23 +214,101 @@ def equilibrium(
     >>> found.state.shape, found.units.scale.round(4).item()
     ((1, 8, 8), 3.0)
     """
-    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    args, units = map_arguments(recon, params, A, zero_filled)
     first = recon.first_state(params, args)
-    state, stats = fixed_point(recon.map, first, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
+    solve = partial(fixed_point, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
+    if goal is None:
+        return Equilibrium(*solve(recon.map, first, args), args, units)
+    length = unit_length(units, args.zero_filled)
+    state, stats = solve(recon.map, first, args, largest_change=largest_change(goal, length))
+    distance = distance_bound(recon.map, state, args, goal, length)  # type: ignore[arg-type]
+    stats = dataclasses.replace(stats, distance=distance, converged=distance <= goal.tolerance)
     return Equilibrium(state, stats, args, units)
 
 
 @partial(jax.jit, static_argnums=0)
+def proved_contraction(recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array) -> jax.Array:
+    """Return the Lipschitz constant that a :class:`deqjax.types.BoundedMap` proves; infinity if it proves none.
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.HalfQuadratic(dj.nets.ConvexPotential(layers=1, features=2, bound=0.5)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> float(proved_contraction(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex)))
+    0.5
+    """
+    if not isinstance(recon.map, BoundedMap):
+        return jnp.asarray(jnp.inf)
+    A = recon.forward_model(params, A)
+    zero_filled = A.adjoint(kspace)
+    zero_filled = zero_filled[None] if zero_filled.ndim == len(A.axes) else zero_filled
+    return recon.map.lipschitz(map_arguments(recon, params, A, zero_filled)[0])
+
+
+def map_arguments(
+    recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array
+) -> tuple[MapArgs, Units]:
+    """Return the arguments of the map for a batch of zero-filled images, and the units in which it works.
+
+    The arguments are those of :func:`equilibrium`.
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> args, units = map_arguments(recon, recon.init(jax.random.key(0)), A, jnp.full((1, 8, 8), 3 + 0j))
+    >>> args.zero_filled[0, 0, 0].round(4).item()
+    (1+0j)
+    """
+    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
+    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    if recon.start is not None and isinstance(recon.map, AnchoredMap) and recon.map.anchor_at == "start":
+        args = args._replace(start=recon.map.image(recon.first_state(params, args)))
+    return args, units
+
+
+@partial(jax.jit, static_argnums=0)
 def _reconstruct(
-    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    kspace: jax.Array,
+    probe: Stats | None,
+    goal: Goal | None,
 ) -> tuple[jax.Array, Stats]:
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
     single = zero_filled.ndim == len(A.axes)
-    found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
+    found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe, goal)
     image = found.units.undo(recon.image(params, found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
+
+
+@partial(jax.jit, static_argnums=0)
+def finish_image(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, image: jax.Array
+) -> jax.Array:
+    """Apply the finish of a method to its fixed point, for a map whose state is the image.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model.
+      kspace: ([batch,] [coil,] y, x) complex.
+      image: the fixed point in the units of the k-space, ([batch,] y, x).
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> image = finish_image(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex), jnp.ones((8, 8)) + 0j)
+    >>> image.shape
+    (8, 8)
+    """
+    A = recon.forward_model(params, A)
+    zero_filled = A.adjoint(kspace)
+    single = zero_filled.ndim == len(A.axes)
+    zero_filled, image = (zero_filled[None], image[None]) if single else (zero_filled, image)
+    args, units = map_arguments(recon, params, A, zero_filled)
+    image = units.undo(recon.image(params, units.apply(image), args))
+    return image[0] if single else image
 
 
 def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:

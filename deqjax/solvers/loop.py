@@ -14,6 +14,9 @@ from deqjax.pytree import in_solver_precision, operand, real_view
 from deqjax.scaling import power_of_two_scale
 from deqjax.types import Solver, State
 
+ROUNDING = 256
+"""The rounding of one evaluation of f that is assumed where a solve stops by its change, in units of rounding."""
+
 
 @operand
 class Stats:
@@ -25,6 +28,8 @@ class Stats:
       converged: whether that residual is finite and at most ``rtol``, (batch,).
       residuals: the relative residual of every evaluation, (batch, max_steps), NaN after the image stopped. It is None
         where the residuals are not stored.
+      distance: an upper bound on the distance of the x that is returned to the fixed point, in the units of the image,
+        (batch,), where a reconstruction was asked for a ``tolerance_in_image_units``. It is None otherwise.
       error: in a backward solve, the estimated relative error of its solution w, (batch,); see
         :func:`deqjax.backward_probe`. It is None for a forward solve.
 
@@ -37,6 +42,7 @@ class Stats:
     converged: jax.Array
     residuals: jax.Array | None = None
     error: jax.Array | None = None
+    distance: jax.Array | None = None
 
     def __str__(self) -> str:
         converged = jnp.atleast_1d(self.converged)
@@ -52,6 +58,7 @@ class _Carry(NamedTuple):
     solver_state: Any
     best_x: jax.Array
     best_residual: jax.Array
+    least_change: jax.Array
     active: jax.Array
     num_steps: jax.Array
     residuals: jax.Array
@@ -85,7 +92,26 @@ def relative_residual(x: jax.Array, fx: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(change), ratio, change)
 
 
-def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: bool = False) -> tuple[State, Stats]:
+def change_bound(x: jax.Array, fx: jax.Array) -> jax.Array:
+    """Return ``||f(x) - x||`` of flat real vectors (batch, n), plus the rounding of an evaluation of f.
+
+    The rounding is assumed to be at most :data:`ROUNDING` units of rounding of ``||x|| + ||f(x)||``.
+
+    >>> change_bound(jnp.array([[3.0, 4.0]]), jnp.array([[3.0, 1.0]])).round(2)
+    Array([3.], dtype=float32)
+    """
+    rounding = ROUNDING * jnp.finfo(x.dtype).eps
+    return vector_norm(fx - x) + rounding * (vector_norm(x) + vector_norm(fx))
+
+
+def solve(
+    f: Callable[[State], State],
+    x0: State,
+    solver: Solver,
+    *,
+    unroll: bool = False,
+    largest_change: jax.Array | None = None,
+) -> tuple[State, Stats]:
     """Solve ``x = f(x)`` for every image of a batch.
 
     Every iteration evaluates f once on the whole batch, computes the residuals, stores the best finite x of each image,
@@ -99,6 +125,8 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
       solver: see :class:`deqjax.types.Solver`.
       unroll: run exactly ``max_steps`` iterations in a checkpointed scan, which reverse mode can differentiate, and
         return the last finite x instead of the best one.
+      largest_change: for each image, the :func:`change_bound` at which it stops and counts as converged, in place of
+        ``rtol``; (batch,). The best x then is the one with the smallest change.
 
     Returns:
       For each image, the x with the smallest finite residual, or x0 if no residual is finite; and the :class:`Stats`.
@@ -128,13 +156,16 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
     if produced != expected:
         raise ValueError(f"f must return the shapes of its argument; x has {expected} and f(x) has {produced}")
 
+    limit = solver.rtol if largest_change is None else largest_change
+
     def body(carry: _Carry) -> _Carry:
         fx, _ = real_view(f(restore(carry.x)))
         fx = fx.astype(dtype)
         residual = jax.lax.stop_gradient(relative_residual(carry.x, fx))
         finite = jnp.isfinite(residual)
-        better = carry.active & finite & (unroll | (residual < carry.best_residual))
-        active = carry.active & finite & (residual > solver.rtol)
+        change = residual if largest_change is None else jax.lax.stop_gradient(change_bound(carry.x, fx))
+        better = carry.active & finite & (unroll | (change < carry.least_change))
+        active = carry.active & finite & (change > limit)
         update = jax.vmap(solver.update, in_axes=(0, 0, None, 0))
         taken = (carry.x, fx, carry.solver_state)
         if unroll:  # an update of an image that has stopped may have an infinite derivative, and 0 times it is NaN
@@ -146,6 +177,7 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
             solver_state=solver_state,
             best_x=jnp.where(better[:, None], carry.x, carry.best_x),
             best_residual=jnp.where(better, residual, carry.best_residual),
+            least_change=jnp.where(better, change, carry.least_change),
             active=active,
             num_steps=carry.num_steps + carry.active,
             residuals=carry.residuals.at[:, carry.step].set(jnp.where(carry.active, residual, jnp.nan)),
@@ -157,6 +189,7 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
         solver_state=jax.vmap(solver.init)(start),
         best_x=start,
         best_residual=jnp.full(batch, jnp.inf, dtype),
+        least_change=jnp.full(batch, jnp.inf, dtype),
         active=jnp.ones(batch, bool),
         num_steps=jnp.zeros(batch, jnp.int32),
         residuals=jnp.full((batch, solver.max_steps), jnp.nan, dtype),
@@ -166,7 +199,7 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
         carry, _ = jax.lax.scan(lambda c, _: (checkpointed(c), None), carry, length=solver.max_steps)
     else:
         carry = jax.lax.while_loop(lambda c: jnp.any(c.active) & (c.step < solver.max_steps), body, carry)
-    converged = carry.best_residual <= solver.rtol
+    converged = carry.least_change <= limit
     return as_given(restore(carry.best_x)), Stats(carry.num_steps, carry.best_residual, converged, carry.residuals)
 
 
