@@ -73,13 +73,14 @@ class Anytime:
         limit = recon.solver.max_steps if self.max_steps is None else self.max_steps
         kspace = recon.checked(params, A, kspace)
         args, units, progress = _begin(recon, params, with_whole_mask(A, kspace), kspace)
-        pieces, finished = [_Piece(np.arange(len(progress.active)), args.A, args.zero_filled, progress)], []
+        pieces, finished = [_Piece(np.arange(len(progress.active)), args._replace(params=None), progress)], []
         batched = _batched(args.A, args.zero_filled)
         step, late = 0, False
         while pieces and step < limit and not late:
             chunk_began, step = time.perf_counter(), min(step + self.chunk, limit)
             pieces = [
-                piece._replace(progress=_advance(recon, piece.args(params), piece.progress, step)) for piece in pieces
+                piece._replace(progress=_advance(recon, params.get("map", {}), piece.args, piece.progress, step))
+                for piece in pieces
             ]
             pieces, done = _compact(pieces, batched)  # waits for the chunk
             finished += done
@@ -105,12 +106,9 @@ class _Piece(NamedTuple):
     """Some images of the batch. ``numbers`` holds their places in it, and -1 for a copy that only fills the piece."""
 
     numbers: np.ndarray
-    A: Any
-    zero_filled: Any
+    args: Any
+    """The arguments of the map without its parameters, which all pieces share; None after the solve."""
     progress: Any
-
-    def args(self, params: Params) -> MapArgs:
-        return MapArgs(params.get("map", {}), self.A, self.zero_filled)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -118,14 +116,14 @@ def _begin(recon: Any, params: Params, A: ForwardModel, kspace: jax.Array) -> tu
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
     zero_filled = zero_filled[None] if zero_filled.ndim == len(A.axes) else zero_filled
-    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    args, units = recon.arguments(params, A, zero_filled)
     first, _ = in_solver_precision(recon.first_state(params, args))
     return args, units, begin(first, recon.solver)
 
 
 @partial(jax.jit, static_argnums=0)
-def _advance(recon: Any, args: MapArgs, progress: Progress, until: int) -> Progress:
+def _advance(recon: Any, params: Params, args: MapArgs, progress: Progress, until: int) -> Progress:
+    args = args._replace(params=params)
     like, _ = in_solver_precision(recon.map.start(args))
     return advance(lambda x: recon.map(x, args), progress, like, recon.solver, until)
 
@@ -199,17 +197,19 @@ def _compact(pieces: list[_Piece], batched: list[bool]) -> tuple[list[_Piece], l
 
 def _result(piece: _Piece) -> _Piece:
     """Leave out what only the next step of the solve needs."""
-    return piece._replace(A=None, zero_filled=None, progress=piece.progress._replace(x=None, solver_state=None))
+    return piece._replace(args=None, progress=piece.progress._replace(x=None, solver_state=None))
 
 
 def _rows(pieces: list[_Piece], batched: list[bool], rows: np.ndarray) -> _Piece:
     """Take rows of the pieces one below the other. This is done on the host, where it compiles nothing."""
     first: Any = pieces[0]
-    in_model = iter(batched)
+    args = first.args
+    if args is not None:  # all images have their zero-filled image and their start; a part of A may be shared
+        in_model = iter(batched)
+        args = jax.tree.map(lambda _: True, args)._replace(A=jax.tree.map(lambda _: next(in_model), args.A))
     has_rows = first._replace(
         numbers=np.True_,
-        A=jax.tree.map(lambda _: next(in_model), first.A),
-        zero_filled=None if first.zero_filled is None else True,
+        args=args,
         progress=jax.tree.map(lambda leaf: np.ndim(leaf) > 0, first.progress),
     )
 

@@ -13,14 +13,15 @@ Fund. Math. 3:133, 1922, theorem 6 (the fixed point).
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.distance import LARGEST, can_contract, unit_length
 from deqjax.pytree import operand
-from deqjax.reconstruct import Reconstructor
+from deqjax.reconstruct import Reconstructor, finish_image, proved_contraction
 from deqjax.solvers import Stats
 from deqjax.types import BoundedMap, ForwardModel, MapArgs, Params
 
@@ -29,9 +30,6 @@ ROUNDING = 2.0**16
 
 This many units are the worst case of 100 layers whose sums have 650 terms. In double precision they are 1.5e-11.
 """
-
-LARGEST = 1 - 1e-5
-"""The largest L that counts as a contraction. The L of normalised kernels may be below 1 by rounding alone."""
 
 OBSERVED_STEPS = 6
 """The evaluations of f from which the contraction of a map without a proved bound is observed."""
@@ -70,7 +68,14 @@ class Certificate:
 
 
 def certify(
-    recon: Reconstructor, params: Params, A: ForwardModel, kspace: Any, image: Any, *, psnr: float = 35.0
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    kspace: Any,
+    image: Any,
+    *,
+    psnr: float = 35.0,
+    contraction: Any = None,
 ) -> Certificate:
     """Bound the distance of an image to the fixed point of a method, ``(residual + rounding) / (1 - L)``.
 
@@ -102,6 +107,8 @@ def certify(
       kspace: ([batch,] [coil,] y, x) complex.
       image: ([batch,] y, x) complex, in the units of the k-space, as ``recon`` returns it.
       psnr: the error level for ``psnr_change``, in dB.
+      contraction: the L of a certified image of the same parameters and of a forward model with the same norm, so
+        that it is not proved once more, which takes longer than the evaluation of f. The caller answers for it.
 
     Returns:
       The certificate, with one entry per image, or with scalars for one image. Its arrays are NumPy's, in double
@@ -132,9 +139,68 @@ def certify(
     if np.shape(image) != expected:
         raise ValueError(f"the image must have the shape {expected} of the reconstruction; it has {np.shape(image)}")
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        found = jax.tree.map(np.asarray, _certify(recon, *_double((params, A, kspace, image)), psnr))
+        params, A, kspace, image = _double((params, A, kspace, image))
+        bound = proved_contraction(recon, params, A, kspace) if contraction is None else jnp.float64(contraction)
+        found = jax.tree.map(np.asarray, _certify(recon, params, A, kspace, image, psnr, bound))
     single = len(expected) == len(A.axes)
     return jax.tree.map(lambda leaf: leaf[0], found) if single else found
+
+
+class CertifiedImage(NamedTuple):
+    """A reconstruction with the certificate of its fixed point."""
+
+    image: jax.Array
+    """After the finish, where the method has one."""
+    stats: Stats
+    certificate: Certificate | None
+    """It belongs to the fixed point before the finish. None where no Lipschitz constant below 1 is proved."""
+
+
+def reconstruct_certified(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: Any, contraction: Any = None
+) -> CertifiedImage:
+    """Reconstruct as ``recon(params, A, kspace)``, with a certificate where the map has a proved contraction.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model.
+      kspace: ([batch,] [coil,] y, x) complex.
+      contraction: see :func:`certify`.
+
+    >>> import deqjax as dj
+    >>> recon = dj.Reconstructor(dj.maps.HalfQuadratic(dj.nets.UNet(levels=2, features=2)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> reconstruct_certified(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex)).certificate is None
+    True
+    """
+    if not can_contract(recon.map):
+        return CertifiedImage(*recon(params, A, kspace), None)
+    without = recon.replace(finish=None)
+    image, stats = without(params, A, kspace)
+    found = certify(without, params, A, kspace, image, contraction=contraction)
+    if recon.finish is not None:
+        image = finish_image(recon, params, A, kspace, image)
+    return CertifiedImage(image, stats, found)
+
+
+def relative_distance(certificate: Certificate, image: Any) -> np.ndarray:
+    """Return the distances relative to the norms of the images ([batch,] y, x), one for each image."""
+    image = np.asarray(image)
+    axes = tuple(range(np.ndim(certificate.distance), image.ndim))
+    norm = np.sqrt(np.sum(np.abs(image.astype(np.complex128)) ** 2, axis=axes))
+    return np.asarray(certificate.distance) / np.where(norm > 0, norm, 1)
+
+
+def describe_certificate(certificate: Certificate, image: Any) -> str:
+    """Say in a few words how far the fixed point is away at most, relative to the norm of the image.
+
+    >>> certificate = Certificate(*(np.array([entry]) for entry in (0.02, 0.9, True, 0.1)))
+    >>> describe_certificate(certificate, np.ones((1, 2, 2)))
+    'certified within 1 % of the fixed point'
+    """
+    word = "certified" if np.all(certificate.certified) else "estimated"
+    return f"{word} within {100 * np.max(relative_distance(certificate, image)):.2g} % of the fixed point"
 
 
 def gradient_error_bound(backward: Stats, contraction: Any) -> jax.Array:
@@ -176,20 +242,23 @@ def _double(tree: Any) -> Any:
 
 @partial(jax.jit, static_argnums=0)
 def _certify(
-    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, image: jax.Array, psnr: jax.Array
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    kspace: jax.Array,
+    image: jax.Array,
+    psnr: jax.Array,
+    bound: jax.Array,
 ) -> Certificate:
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
     if zero_filled.ndim == len(A.axes):
         zero_filled, image = zero_filled[None], image[None]
-    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    args, units = recon.arguments(params, A, zero_filled)
     x = units.apply(image)
-    one = jnp.ones_like(x)
-    scale = _norm(units.undo(one) - units.undo(0 * one)) / _norm(one)
-    bound, residual = jnp.asarray(jnp.inf), jnp.full(x.shape[0], jnp.inf)
+    scale = unit_length(units, x)
+    residual = jnp.full(x.shape[0], jnp.inf)
     if isinstance(recon.map, BoundedMap):
-        bound = recon.map.lipschitz(args)
         z, missing = recon.map.enclose(x, args)
         rounding = ROUNDING * jnp.finfo(x.dtype).eps * (_norm(x) + _norm(z))
         residual = _norm(z - x) + missing + rounding

@@ -44,6 +44,7 @@ def fixed_point(
     solver: Solver | None = None,
     adjoint: Adjoint | Unrolled | None = None,
     probe: Stats | None = None,
+    largest_change: jax.Array | None = None,
 ) -> tuple[State, Stats]:
     """Find ``x* = f(x*, args)`` for every image of a batch, differentiable with respect to ``args``.
 
@@ -56,6 +57,8 @@ def fixed_point(
       solver: how to solve; :class:`~deqjax.solvers.Anderson` by default.
       adjoint: how to differentiate; :class:`Implicit` by default.
       probe: made by :func:`backward_probe`; its gradient is the :class:`Stats` of the backward solve.
+      largest_change: stop where ``||f(x) - x||`` is at most this, see :func:`deqjax.solvers.solve`. Its gradient is
+        zero.
 
     Returns:
       The solution, with the structure of x0, and the :class:`Stats` of the forward solve with one entry per image.
@@ -71,7 +74,7 @@ def fixed_point(
     solver = Anderson() if solver is None else solver
     adjoint = Implicit() if adjoint is None else adjoint
     if isinstance(adjoint, Unrolled):
-        return solve(lambda x: f(x, args), x0, solver, unroll=True)
+        return solve(lambda x: f(x, args), x0, solver, unroll=True, largest_change=largest_change)
     _check_settings(solver, adjoint)
     x0, as_given = in_solver_precision(x0)
     x0 = jax.lax.stop_gradient(x0)  # saves the differentiation of whatever made x0
@@ -80,7 +83,7 @@ def fixed_point(
     if captured:
         f = lambda x, args: converted(x, args[0], *args[1])
         args = (args, tuple(captured))
-    x, stats = _solve(f, solver, adjoint, x0, args, probe)
+    x, stats = _solve(f, solver, adjoint, x0, args, probe, largest_change)
     return as_given(x), stats
 
 
@@ -151,15 +154,17 @@ def backward_probe(batch: int) -> Stats:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _solve(f: Callable, solver: Solver, _: Adjoint, x0: State, args: Any, __: Stats) -> tuple[State, Stats]:
-    return solve(lambda x: f(x, args), x0, solver)
+def _solve(
+    f: Callable, solver: Solver, _: Adjoint, x0: State, args: Any, __: Stats, largest_change: jax.Array | None
+) -> tuple[State, Stats]:
+    return solve(lambda x: f(x, args), x0, solver, largest_change=largest_change)
 
 
 @partial(_solve.defjvp, symbolic_zeros=True)
 def _solve_jvp(f: Callable, solver: Solver, adjoint: Adjoint, primals: tuple, tangents: tuple) -> tuple:
-    x0, args, probe = primals
-    x, stats = _solve(f, solver, adjoint, x0, args, probe)
-    _, args_dot, probe_dot = tangents
+    x0, args, probe, largest_change = primals
+    x, stats = _solve(f, solver, adjoint, x0, args, probe, largest_change)
+    _, args_dot, probe_dot, _ = tangents
     leaves, structure = jax.tree.flatten(args)
     dots = jax.tree.leaves(args_dot, is_leaf=_is_zero)
     moving = [leaf for leaf, dot in zip(leaves, dots) if not _is_zero(dot)]

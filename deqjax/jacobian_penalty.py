@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from deqjax.pytree import real_view
 from deqjax.solvers.parts import part_scales
 from deqjax.types import State
+
+MARGIN = 1e-3
+"""The distance from its threshold at which the barrier becomes linear, so that it is finite everywhere."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,36 @@ class JacobianPenalty:
     to 0 and the iteration no longer converged (``docs/models.md``). The gradient treats the fixed point and v as
     constants.
 
+    With ``form = "barrier"`` the penalty is ``-log(1 - g / threshold)`` of the growth ``g = ||J v|| / ||v||``, and its
+    tangent above ``threshold -`` :data:`MARGIN`. In contrast to the hinge it acts below the threshold too, ever more
+    strongly close to it. It is penalised for the whole map, the data step included (John et al.).
+
     Sources: S. Bai, V. Koltun, J. Z. Kolter, "Stabilizing equilibrium models by Jacobian regularization", ICML 2021,
     eq. 6; J.-C. Pesquet, A. Repetti, M. Terris, Y. Wiaux, "Learning maximally monotone operators for image recovery",
-    SIAM J. Imaging Sci. 14:1206, 2021, section 4.2, there on ``J^T J`` of the denoiser.
+    SIAM J. Imaging Sci. 14:1206, 2021, section 4.2, there on ``J^T J`` of the denoiser; A. Pramanik, M. B. Zimmerman,
+    M. Jacob, IEEE Trans. Comput. Imaging 9:260, 2023 (the barrier, there on the denoiser); M. John, J. R. Chand, M.
+    Jacob, "Memory-efficient model-based deep learning with local monotonicity", arXiv 2312.00386, 2023 (the barrier on
+    the whole map).
 
     Attributes:
       weight: the weight of the penalty relative to the loss; 0 for no penalty.
       power_steps: the number of products with J before the one that is penalised.
-      threshold: the largest ``||J v|| / ||v||`` without a penalty. It must be below 1 for the map to contract.
+      threshold: the largest ``||J v|| / ||v||`` without a penalty, or the one where the barrier stands. It must be
+        below 1 for the map to contract.
+      form: "hinge" or "barrier".
+
+    Raises:
+      ValueError: the barrier has no threshold above :data:`MARGIN`.
     """
 
     weight: float = 0.0
     power_steps: int = 0
     threshold: float = 0.0
+    form: Literal["hinge", "barrier"] = "hinge"
+
+    def __post_init__(self) -> None:
+        if self.form == "barrier" and self.threshold <= MARGIN:
+            raise ValueError(f"the barrier needs a threshold above {MARGIN}, such as 0.98; it is {self.threshold}")
 
     def __call__(self, iteration: Callable[[State, Any], State], state: State, args: Any, keys: jax.Array) -> jax.Array:
         """Return the mean of the penalty over the batch, without its weight.
@@ -71,4 +91,14 @@ class JacobianPenalty:
             v = unit(product(v))
         v = jax.lax.stop_gradient(v)
         growth = jnp.sum(product(v) ** 2, axis=1)
+        if self.form == "barrier":
+            return jnp.mean(_barrier(growth, self.threshold))
         return jnp.mean(jnp.maximum(growth - self.threshold**2, 0))
+
+
+def _barrier(squared: jax.Array, threshold: float) -> jax.Array:
+    """Return ``-log(1 - g / threshold)`` of a growth g, given its square, with its tangent close to the threshold."""
+    growth = jnp.sqrt(jnp.where(squared > 0, squared, 1)) * (squared > 0)
+    last = threshold - MARGIN
+    inside = -jnp.log1p(-jnp.minimum(growth, last) / threshold)
+    return inside + jnp.maximum(growth - last, 0) / MARGIN

@@ -1,6 +1,6 @@
 """Model folders: the parameters, the config and the card of a trained model, all of them plain files."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,33 @@ def load_params(name: str | Path, recon: Reconstructor) -> Params:
     return read_params(find(name) / PARAMS, parameter_shapes(recon))
 
 
-def read_params(path: Path, shapes: Params) -> Params:
+def load_parts(name: str | Path, shapes: Params) -> Params:
+    """Read some parts of a model, by its name or folder: those that ``shapes`` has, with the shapes that it has.
+
+    Raises:
+      ValueError: it is not a model folder, or the parameters have other names or shapes.
+
+    >>> shapes = parameter_shapes(load("brain-small")[0])
+    >>> list(load_parts("brain-small", {"finish": shapes["finish"]}))
+    ['finish']
+    """
+    return read_params(check_model_folder(name) / PARAMS, shapes, set(shapes))
+
+
+def read_params(path: Path, shapes: Params, parts: Container[str] | None = None) -> Params:
     """Read parameters of known shapes.
+
+    Args:
+      path: the file.
+      shapes: the parameters that are expected, or their shapes.
+      parts: the parts that are read; all by default.
 
     Raises:
       ValueError: the file is missing or cannot be read, or the parameters have other names or shapes.
     """
     stored = _stored_arrays(path)
+    if parts is not None:
+        stored = {name: array for name, array in stored.items() if name.partition("/")[0] in parts}
     expected = {name: leaf.shape for name, leaf in _flatten(shapes).items()}
     found = {name: array.shape for name, array in stored.items()}
     if expected != found:

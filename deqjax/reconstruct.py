@@ -10,12 +10,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.anytime import Anytime
+from deqjax.distance import Goal, check_bounded, distance_bound, largest_change, unit_length
 from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps, with_whole_mask
 from deqjax.solvers import Anderson, Stats
-from deqjax.types import Adjoint, ForwardModel, IterationMap, MapArgs, Net, Normalisation, Params, Solver, State, Units
+from deqjax.types import (
+    Adjoint,
+    AnchoredMap,
+    BoundedMap,
+    ForwardModel,
+    IterationMap,
+    MapArgs,
+    Net,
+    Normalisation,
+    Params,
+    Solver,
+    State,
+    Units,
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,24 @@ class Reconstructor:
             )
         return dataclasses.replace(A, smaps=self.smaps(params["smaps"], A.smaps))  # type: ignore[type-var]
 
+    def arguments(self, params: Params, A: ForwardModel, zero_filled: jax.Array) -> tuple[MapArgs, Units]:
+        """Make the arguments of the map for a batch of zero-filled images ``A^H y``, and the units in which it works.
+
+        A is the forward model after :meth:`forward_model`.
+
+        >>> import deqjax as dj
+        >>> recon = dj.Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+        >>> params, A = recon.init(jax.random.key(0)), dj.physics.MaskedFourier(jnp.ones((1, 8)))
+        >>> args, units = recon.arguments(params, A, jnp.full((1, 8, 8), 3 + 0j))
+        >>> args.zero_filled[0, 0, 0].round(4).item()
+        (1+0j)
+        """
+        units = self.normalisation(zero_filled, zero_filled.ndim - 1)
+        args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+        if self.start is not None and isinstance(self.map, AnchoredMap) and self.map.anchor_at == "start":
+            args = args._replace(start=self.map.image(self.first_state(params, args)))
+        return args, units
+
     def first_state(self, params: Params, args: MapArgs) -> State:
         """Make the state at which the solve starts."""
         if isinstance(self.start, IterationMap):
@@ -127,7 +159,13 @@ class Reconstructor:
         return Anytime(self, seconds, max_steps, tolerance)
 
     def __call__(
-        self, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None = None
+        self,
+        params: Params,
+        A: ForwardModel,
+        kspace: jax.Array,
+        probe: Stats | None = None,
+        *,
+        tolerance_in_image_units: jax.Array | float | None = None,
     ) -> tuple[jax.Array, Stats]:
         """Reconstruct one image, or a batch with one more leading axis.
 
@@ -140,16 +178,26 @@ class Reconstructor:
           kspace: ([batch,] [coil,] y, x) complex, what A measures. Samples outside the mask are ignored.
           probe: made by :func:`~deqjax.backward_probe`, for a batch only. Its gradient is the Stats of the backward
             solve.
+          tolerance_in_image_units: stop where the fixed point is proved to be within this distance, in place of the
+            tolerance of the solver; one number or one for each image. The distance is the square root of the sum over
+            all pixels of the squared magnitudes of the differences, before the finish. ``stats.distance`` then is its
+            bound, and ``stats.converged`` tells whether it is within the tolerance; see :mod:`deqjax.distance`.
 
         Returns:
           The complex image ([batch,] y, x) in the units of the k-space, and Stats with the same leading axis or none.
 
         Raises:
           ValueError: the k-space is not complex, is empty, does not fit A, or holds NaN or infinity; the mask samples
-            nothing; the arguments are in the wrong order; or the parameters belong to another method.
+            nothing; the arguments are in the wrong order; the parameters belong to another method; or there is a
+            tolerance in image units and no Lipschitz constant below 1 is proved for the map.
         """
         kspace = self.checked(params, A, kspace)
-        return _reconstruct(self, params, with_whole_mask(A, kspace), kspace, probe)
+        A, goal = with_whole_mask(A, kspace), None
+        if tolerance_in_image_units is not None:
+            check_bounded(self.map)
+            goal = Goal(jnp.asarray(tolerance_in_image_units), proved_contraction(self, params, A, kspace))
+            check_bounded(self.map, goal.contraction)
+        return _reconstruct(self, params, A, kspace, probe, goal)
 
     def checked(self, params: Params, A: ForwardModel, kspace: Any) -> jax.Array:
         """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""
@@ -182,7 +230,12 @@ class Equilibrium(NamedTuple):
 
 
 def equilibrium(
-    recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array, probe: Stats | None = None
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    zero_filled: jax.Array,
+    probe: Stats | None = None,
+    goal: Goal | None = None,
 ) -> Equilibrium:
     """Find the fixed points of a method for a batch of zero-filled images ``A^H y``, (batch, [z or t,] y, x).
 
@@ -195,6 +248,7 @@ def equilibrium(
       A: the forward model, after :meth:`Reconstructor.forward_model`.
       zero_filled: ``A^H y``, (batch, [z or t,] y, x).
       probe: see :meth:`Reconstructor.__call__`.
+      goal: the distance to the fixed point at which the solve stops, for a :class:`deqjax.types.BoundedMap`.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -203,21 +257,49 @@ def equilibrium(
     >>> found.state.shape, found.units.scale.round(4).item()
     ((1, 8, 8), 3.0)
     """
-    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    args, units = recon.arguments(params, A, zero_filled)
     first = recon.first_state(params, args)
-    state, stats = fixed_point(recon.map, first, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
+    solve = partial(fixed_point, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
+    if goal is None:
+        return Equilibrium(*solve(recon.map, first, args), args, units)
+    length = unit_length(units, args.zero_filled)
+    state, stats = solve(recon.map, first, args, largest_change=largest_change(goal, length))
+    distance = distance_bound(recon.map, state, args, goal, length)  # type: ignore[arg-type]
+    stats = dataclasses.replace(stats, distance=distance, converged=distance <= goal.tolerance)
     return Equilibrium(state, stats, args, units)
 
 
 @partial(jax.jit, static_argnums=0)
+def proved_contraction(recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array) -> jax.Array:
+    """Return the Lipschitz constant that a :class:`deqjax.types.BoundedMap` proves; infinity if it proves none.
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.HalfQuadratic(dj.nets.ConvexPotential(layers=1, features=2, bound=0.5)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> float(proved_contraction(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex)))
+    0.5
+    """
+    if not isinstance(recon.map, BoundedMap):
+        return jnp.asarray(jnp.inf)
+    A = recon.forward_model(params, A)
+    zero_filled = A.adjoint(kspace)
+    zero_filled = zero_filled[None] if zero_filled.ndim == len(A.axes) else zero_filled
+    return recon.map.lipschitz(recon.arguments(params, A, zero_filled)[0])
+
+
+@partial(jax.jit, static_argnums=0)
 def _reconstruct(
-    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, probe: Stats | None
+    recon: Reconstructor,
+    params: Params,
+    A: ForwardModel,
+    kspace: jax.Array,
+    probe: Stats | None,
+    goal: Goal | None,
 ) -> tuple[jax.Array, Stats]:
     A = recon.forward_model(params, A)
     zero_filled = A.adjoint(kspace)
     single = zero_filled.ndim == len(A.axes)
-    found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe)
+    found = equilibrium(recon, params, A, zero_filled[None] if single else zero_filled, probe, goal)
     image = found.units.undo(recon.image(params, found.state, found.args))
     return jax.tree.map(lambda leaf: leaf[0], (image, found.stats)) if single else (image, found.stats)
 
@@ -226,6 +308,35 @@ def _one_step(step: IterationMap, params: Params, image: jax.Array, args: MapArg
     """Make one step of a map from an image."""
     args = args._replace(params=params)
     return step.image(step(step.start(args._replace(zero_filled=image)), args))
+
+
+@partial(jax.jit, static_argnums=0)
+def finish_image(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, image: jax.Array
+) -> jax.Array:
+    """Apply the finish of a method to its fixed point, for a map whose state is the image.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model.
+      kspace: ([batch,] [coil,] y, x) complex.
+      image: the fixed point in the units of the k-space, ([batch,] y, x).
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> image = finish_image(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex), jnp.ones((8, 8)) + 0j)
+    >>> image.shape
+    (8, 8)
+    """
+    A = recon.forward_model(params, A)
+    zero_filled = A.adjoint(kspace)
+    single = zero_filled.ndim == len(A.axes)
+    zero_filled, image = (zero_filled[None], image[None]) if single else (zero_filled, image)
+    args, units = recon.arguments(params, A, zero_filled)
+    image = units.undo(recon.image(params, units.apply(image), args))
+    return image[0] if single else image
 
 
 def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax import model_folders
+from deqjax.certificates import Certificate, describe_certificate, reconstruct_certified
 from deqjax.classical_methods import METHODS, classical_method
 from deqjax.data import ScanWarning
 from deqjax.domain import Domain, measure_conditions
@@ -52,6 +53,8 @@ class Reconstruction:
       outside: the conditions that are outside the domain of the model, empty if the data are inside; None if the method
         has no domain.
       seconds: the time of the solve, with compilation.
+      certificate: how far the fixed point of every slice is away at most, for a method with a proved contraction;
+        None for other methods. Where the method has a finish, it belongs to the fixed point before it.
     """
 
     image: np.ndarray
@@ -65,6 +68,7 @@ class Reconstruction:
     warnings: tuple[str, ...]
     outside: tuple[str, ...] | None
     seconds: float
+    certificate: Certificate | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.image, self.stats))
@@ -76,15 +80,16 @@ class Reconstruction:
 
     @property
     def verdict(self) -> str:
-        """One line: converged slices, evaluations, domain, seconds."""
+        """One line: converged slices, evaluations, certificate, domain, seconds."""
         converged = np.atleast_1d(np.asarray(self.stats.converged))
         where = {None: "no domain known", True: "inside the domain"}.get(
             None if self.outside is None else not self.outside, "OUTSIDE the domain"
         )
         where = "nothing was trained" if self.model in METHODS else where
+        known = "" if self.certificate is None else f", {describe_certificate(self.certificate, self.image)}"
         return (
             f"{self.model}: {int(converged.sum())} of {converged.size} converged, "
-            f"{float(np.mean(np.asarray(self.stats.num_steps))):.1f} evaluations, {where}, {self.seconds:.1f} s"
+            f"{float(np.mean(np.asarray(self.stats.num_steps))):.1f} evaluations{known}, {where}, {self.seconds:.1f} s"
         )
 
     def __str__(self) -> str:
@@ -179,15 +184,20 @@ def solve(
     began = time.perf_counter()
     count = len(prepared.kspace)
     batch_size = min(batch_size, count)
-    images, zero_filled, stats = [], [], []
+    images, zero_filled, stats, certificates = [], [], [], []
+    contraction = None
     for first in range(0, count, batch_size):
         index = np.minimum(np.arange(first, first + batch_size), count - 1)
         A, kspace = _measurement(prepared, index)
-        image, solved = method.recon(method.params, A, kspace)
+        image, solved, found_there = reconstruct_certified(method.recon, method.params, A, kspace, contraction)
         kept = slice(min(batch_size, count - first))
         images.append(np.asarray(image)[kept])
         zero_filled.append(np.asarray(A.adjoint(kspace))[kept])
         stats.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[kept], solved))
+        if found_there is not None:
+            certificates.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], found_there))
+            if prepared.smaps is None and found_there.certified.all():  # otherwise it may differ between slices
+                contraction = found_there.contraction.max()
         if progress is not None:
             progress(first + len(images[-1]))
     joined = np.concatenate(zero_filled)
@@ -199,10 +209,14 @@ def solve(
                 f"The data are outside the domain of {method.name}, {method.domain.trained_on}: {'; '.join(outside)}. "
                 "Compare the image with that of a classical method, such as total-variation, before you trust it."
             )
-    all_stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
+
+    def join(trees: list[Any]) -> Any:
+        joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
+        return jax.tree.map(lambda leaf: leaf[0], joined) if prepared.single else joined
+
     return Reconstruction(
         image=prepared.finish(np.concatenate(images)),
-        stats=jax.tree.map(lambda leaf: leaf[0], all_stats) if prepared.single else all_stats,
+        stats=join(stats),
         zero_filled=prepared.finish(joined),
         smaps=prepared.smaps,
         mask=prepared.mask,
@@ -212,6 +226,7 @@ def solve(
         warnings=tuple(found),
         outside=outside,
         seconds=time.perf_counter() - began,
+        certificate=join(certificates) if certificates else None,
     )
 
 

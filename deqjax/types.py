@@ -144,6 +144,8 @@ class MapArgs(NamedTuple):
     A: ForwardModel
     zero_filled: jax.Array
     """A^H y, computed once before the solve. A map never needs the k-space itself."""
+    start: jax.Array | None = None
+    """The image that the start net of the method computes, for an :class:`AnchoredMap` that asks for it."""
 
 
 @runtime_checkable
@@ -181,6 +183,16 @@ class BoundedMap(IterationMap, Protocol):
         The bound is 0 where z is f(x) itself. Here f has no approximate inverse: it is the map of which
         :meth:`lipschitz` tells the constant.
         """
+        ...
+
+
+@runtime_checkable
+class AnchoredMap(IterationMap, Protocol):
+    """An iteration map that draws its fixed point to an image that does not depend on the state."""
+
+    @property
+    def anchor_at(self) -> str:
+        """Which image: "zero_filled", or "start" for :attr:`MapArgs.start`."""
         ...
 
 

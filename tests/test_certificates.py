@@ -13,14 +13,14 @@ import pytest
 
 import deqjax as dj
 from deqjax import maps, nets
-from deqjax.certificates import LARGEST
+from deqjax.distance import LARGEST
 from deqjax.pytree import real_view
 from deqjax.types import BoundedMap, MapArgs
 
 SHAPE, BATCH, COILS, DRAWS = (8, 10), 25, 3, 4
 CHAIN = nets.LipschitzDnCNN(layers=3, features=6)
 CONVEX = nets.ConvexPotential(layers=3, features=6, bound=0.95)
-REFERENCE = dj.solvers.Anderson(max_steps=60, rtol=1e-9, ridge=1e-10)
+REFERENCE = dj.solvers.Anderson(max_steps=120, rtol=1e-9, ridge=1e-10)
 FEW = dj.solvers.Anderson(max_steps=4)
 
 

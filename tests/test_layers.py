@@ -14,7 +14,7 @@ LAYERS = [
     {"physics", "masks", "nets", "priors", "maps", "solvers", "metrics", "losses"},
     {"gradient_error", "anytime"},
     {"adjoints"},
-    {"implicit", "data", "normalisation", "jacobian_penalty"},
+    {"implicit", "data", "normalisation", "jacobian_penalty", "distance"},
     {"reconstruct", "input_checks"},
     {"objectives", "certificates", "classical_methods"},
     {"config", "training", "report"},

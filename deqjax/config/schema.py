@@ -97,6 +97,7 @@ class RunSettings:
 
     Attributes:
       init_from: the name of a shipped model, or a model folder, whose parameters the run starts from.
+      init_parts: the parts whose parameters are taken from there, such as "start" and "finish"; empty for all.
       spectral_bound: bound on the operator norm of every convolution of the map; 0 for no bound.
       ema: decay of the moving average of the parameters, which is evaluated and saved.
       validate_every: steps between validations.
@@ -106,6 +107,7 @@ class RunSettings:
     """
 
     init_from: str = ""
+    init_parts: tuple[str, ...] = ()
     spectral_bound: float = 0.0
     ema: float = 0.999
     validate_every: int = 100

@@ -1,6 +1,7 @@
 """Half-quadratic splitting: denoising, followed by data consistency."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,9 @@ class HalfQuadratic:
       anchor: with an anchor above 0 the denoiser is ``D(x) = net(x) + anchor A^H y``. A net of bound rho shrinks the
         image; ``anchor = 1 - rho`` makes D an average of ``net(x) / rho`` and of the zero-filled image. It is constant
         in x, so that the Lipschitz constant remains that of the net.
+      anchor_at: the image that the anchor multiplies, "zero_filled", or "start" for the image of the start net of the
+        method, which then changes the fixed point. It is constant in x too, but the bound on the effect of a change of
+        the measurement does not hold then.
 
     >>> import deqjax as dj
     >>> hqs = HalfQuadratic(dj.nets.DnCNN(layers=2, features=4))
@@ -57,6 +61,7 @@ class HalfQuadratic:
     learn_penalty: bool = False
     cg_steps: int = 10
     anchor: float = 0.0
+    anchor_at: Literal["zero_filled", "start"] = "zero_filled"
 
     def init(self, key: jax.Array) -> Params:
         return init_net(self.net, key) | init_positive("penalty", self.penalty, self.learn_penalty)
@@ -71,7 +76,12 @@ class HalfQuadratic:
     def _right_side(self, image: jax.Array, args: MapArgs, penalty: jax.Array | float) -> jax.Array:
         denoised = apply_net(self.net, args.params, image)
         if self.anchor:
-            denoised = denoised + self.anchor * args.zero_filled
+            anchor = args.zero_filled if self.anchor_at == "zero_filled" else args.start
+            if anchor is None:
+                raise ValueError(
+                    'anchor_at = "start" needs a method with a start net: give it one, or use "zero_filled"'
+                )
+            denoised = denoised + self.anchor * anchor
         return args.zero_filled + penalty * denoised
 
     def lipschitz(self, args: MapArgs) -> jax.Array:

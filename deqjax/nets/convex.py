@@ -9,8 +9,18 @@ import jax.numpy as jnp
 from deqjax.nets.convolution import convolve
 from deqjax.nets.spectral_norm import operator_norm_bound, proved_norms
 
-INITIAL_NORM = 0.5
+INITIAL_NORM = 0.2
 """The norm of a fresh kernel. A layer then is a small change of the identity."""
+
+STEP_SIZE = 1.8
+"""The step size of a layer of :class:`ConvexPotential`, which is 1-Lipschitz up to ``||W||^2 = 2 / 1.8 = 1.054^2``.
+
+A kernel of norm 1 therefore needs no sharp bound on its norm.
+"""
+
+COARSE = 16
+"""The number of frequencies per axis of that bound, which is at most 3.6 % above the one of a fine grid for 3 x 3
+kernels and takes an eighth of the time."""
 
 
 def _small(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -32,28 +42,45 @@ def _transpose(features: jax.Array, kernel: jax.Array) -> jax.Array:
     return convolve(features, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
 
 
+def _to_patches(pixels: jax.Array, patch: int) -> jax.Array:
+    """Collect the channels of every square of ``patch x patch`` pixels, after padding with zeros: an isometry."""
+    batch, rows, columns, channels = pixels.shape
+    padded = jnp.pad(pixels, ((0, 0), (0, -rows % patch), (0, -columns % patch), (0, 0)))
+    squares = padded.reshape(batch, -(-rows // patch), patch, -(-columns // patch), patch, channels)
+    return squares.transpose(0, 1, 3, 2, 4, 5).reshape(batch, *squares.shape[1:4:2], patch**2 * channels)
+
+
+def _from_patches(patches: jax.Array, patch: int, shape: tuple[int, ...]) -> jax.Array:
+    """Undo :func:`_to_patches` for images of a shape (batch, y, x), and drop the padding."""
+    batch, rows, columns, _ = patches.shape
+    squares = patches.reshape(batch, rows, columns, patch, patch, -1).transpose(0, 1, 3, 2, 4, 5)
+    return squares.reshape(batch, rows * patch, columns * patch, -1)[:, : shape[1], : shape[2]]
+
+
 class ConvexPotential(nn.Module):
     """The denoiser ``D(x) = bound N(x)``: N is a chain of gradient steps on convex potentials.
 
-    A step is ``z - 2 W^T s(W z + b)``, where s is the rectifier and W a convolution. Real and imaginary parts are the
-    first two of ``features`` channels, of which the others start at 0. The result is read from the first two channels.
+    A step is ``z - 1.8 W^T s(W z + b)``, where s is the rectifier and W a convolution. Real and imaginary parts of the
+    pixels of a patch are the first ``2 patch^2`` of ``features`` channels, of which the others start at 0. The result
+    is read from the same channels.
 
-    Its Lipschitz constant is at most ``bound prod_i max(1, 2 ||W_i||^2 - 1)``, which is ``bound`` if every W has a norm
-    of at most 1.
+    Its Lipschitz constant is at most ``bound prod_i max(1, 1.8 ||W_i||^2 - 1)``, which is ``bound`` if every W has a
+    norm of at most 1.054.
 
-    Proof. Padding with channels of zeros is an isometry, and the projection to two channels has the norm 1. A layer is
-    piecewise affine with the Jacobian ``I - 2 W^T S W``, where S is diagonal with entries 0 or 1. It is symmetric with
-    eigenvalues in ``[1 - 2 ||W||^2, 1]``. The constant of a composition is at most the product. ``||W||`` is bounded
-    for all image sizes with zero padding by :func:`operator_norm_bound`.
+    Proof. Padding with zeros and collecting the pixels of patches are isometries, and the projection to the first
+    channels has the norm 1. A layer is piecewise affine with the Jacobian ``I - 1.8 W^T S W``, where S is diagonal with
+    entries 0 or 1. It is symmetric with eigenvalues in ``[1 - 1.8 ||W||^2, 1]``. The constant of a composition is at
+    most the product. ``||W||`` is bounded for all image sizes with zero padding by :func:`operator_norm_bound`.
 
     In contrast to a chain of normalised convolutions, each layer has a skip connection, so that a fresh N is close to
     the identity. Training keeps the norms at most 1 with ``[run] spectral_bound = 1.0``.
 
     Attributes:
       layers: the number of steps, at least 1.
-      features: the number of channels, at least 2; each W has as many outputs.
+      features: the number of channels, at least ``2 patch^2``; each W has as many outputs.
       kernel_size: odd.
       bound: the factor rho; below 1 for a contraction.
+      patch: the width of the patches. With 4, a convolution costs a sixteenth of the time and sees four times as far.
 
     Source: L. Meunier, B. Delattre, A. Araujo, A. Allauzen, "A dynamical system perspective for Lipschitz neural
     networks", ICML 2022, section 3.2.
@@ -68,31 +95,34 @@ class ConvexPotential(nn.Module):
     features: int = 32
     kernel_size: int = 3
     bound: float = 1.0
+    patch: int = 1
 
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
         """Denoise complex images (batch, y, x).
 
         Raises:
-          ValueError: the number of layers or features or the size of the kernel is invalid.
+          ValueError: the number of layers or features or the size of the kernel or of a patch is invalid.
         """
-        if self.layers < 1 or self.kernel_size % 2 == 0 or self.features < 2:
+        if self.layers < 1 or self.kernel_size % 2 == 0 or self.patch < 1 or self.features < 2 * self.patch**2:
             raise ValueError(
-                f"ConvexPotential needs layers >= 1 and an odd kernel_size; they are {self.layers} and "
-                f"{self.kernel_size}; and at least 2 features; there are {self.features}"
+                "ConvexPotential needs layers >= 1, an odd kernel_size and patch >= 1; they are "
+                f"{self.layers}, {self.kernel_size} and {self.patch}; and at least 2 patch^2 features; there are "
+                f"{self.features}"
             )
-        parts = jnp.stack([image.real, image.imag], axis=-1)
-        out = jnp.pad(parts, [(0, 0)] * 3 + [(0, self.features - 2)])
+        parts = _to_patches(jnp.stack([image.real, image.imag], axis=-1), self.patch)
+        out = jnp.pad(parts, [(0, 0)] * 3 + [(0, self.features - parts.shape[-1])])
         size = (self.kernel_size, self.kernel_size, self.features, self.features)
         for index in range(self.layers):
             kernel = self.param(f"kernel_{index}", _small, size, out.dtype).astype(out.dtype)
             bias = self.param(f"bias_{index}", nn.initializers.zeros_init(), size[3:], out.dtype)
-            out = out - 2 * _transpose(nn.relu(convolve(out, kernel) + bias), kernel)
+            out = out - STEP_SIZE * _transpose(nn.relu(convolve(out, kernel) + bias), kernel)
+        out = _from_patches(out[..., : parts.shape[-1]], self.patch, image.shape)
         return self.bound * jax.lax.complex(out[..., 0], out[..., 1])
 
     def lipschitz(self, params: Any) -> jax.Array:
-        """Return ``|bound|`` times the product of ``max(1, 2 ||W||^2 - 1)`` over the layers."""
-        return abs(self.bound) * jnp.prod(_step_constant(jnp.stack(proved_norms(params)), 2.0))
+        """Return ``|bound|`` times the product of ``max(1, 1.8 ||W||^2 - 1)`` over the layers."""
+        return abs(self.bound) * jnp.prod(_step_constant(jnp.stack(proved_norms(params, COARSE)), STEP_SIZE))
 
 
 class ConvexRidge(nn.Module):

@@ -161,7 +161,7 @@ def norm_bounds(params: Params) -> dict[str, float]:
     return {path: float(operator_norm_bound(kernel)) for path, kernel in _kernels(params).items()}
 
 
-def proved_norms(params: Params) -> list[jax.Array]:
+def proved_norms(params: Params, grid: int = 48) -> list[jax.Array]:
     """Bound the operator norm of every convolution kernel among the parameters, the rounding of the bound included.
 
     It is :func:`operator_norm_bound`, enlarged by ``4 n^1.5`` units of rounding, where n is the larger number of
@@ -171,7 +171,7 @@ def proved_norms(params: Params) -> list[jax.Array]:
     [9.04]
     """
     rounding = lambda kernel: 4 * max(kernel.shape[-2:]) ** 1.5 * jnp.finfo(kernel.dtype).eps
-    return [operator_norm_bound(kernel) * (1 + rounding(kernel)) for kernel in _kernels(params).values()]
+    return [operator_norm_bound(kernel, grid=grid) * (1 + rounding(kernel)) for kernel in _kernels(params).values()]
 
 
 def certify(params: Params, bound: float) -> Params:

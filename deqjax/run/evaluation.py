@@ -18,7 +18,7 @@ from deqjax.run.image_files import distinct
 from deqjax.run.volumes import OUTSIDE, Volume, evaluate_file
 from deqjax.types import Params
 
-SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM", "steps", "residual")
+SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM", "steps", "residual", "distance", "distance is")
 """The columns of the table on the terminal. The CSV file and the page have all columns."""
 
 PICTURES = 4

@@ -86,7 +86,10 @@ def short_row(volume: Volume) -> dict[str, str | float]:
     row = {"volume": volume.row["volume"]}
     row |= {name: volume.row[name] for name in ("PSNR", "SSIM") if name in volume.row}
     converged = np.atleast_1d(volume.stats.converged)
-    return row | {"evaluations": volume.row["steps"], "converged": f"{converged.sum()} of {converged.size}"}
+    row |= {"evaluations": volume.row["steps"], "converged": f"{converged.sum()} of {converged.size}"}
+    if "distance" in volume.row:  # relative to the norm of the image
+        row["fixed point"] = f"{volume.row['distance is']} within {100 * float(volume.row['distance']):.2g} %"
+    return row
 
 
 def pictures_of(volume: Volume, opened: bool) -> Html:

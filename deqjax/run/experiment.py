@@ -134,13 +134,24 @@ def optimizer_of(phase: Phase) -> optax.GradientTransformation:
 
 
 def starting_params(config: Config, recon: Reconstructor) -> Params:
-    """Make fresh parameters, or read those of ``run.init_from``. Parts that the model does not have stay fresh."""
+    """Make fresh parameters, or read those of ``run.init_from``. Parts that the model does not have stay fresh.
+
+    Raises:
+      ValueError: the model cannot be read, has other shapes, or has no part of ``run.init_parts``.
+    """
     fresh = recon.init(jax.random.key(config.seed))
-    if not config.run.init_from:
+    source, parts = config.run.init_from, config.run.init_parts
+    if parts:
+        absent = set(parts) - set(fresh)
+        if absent:
+            raise ValueError(
+                f"run.init_parts: the model of this config has no {sorted(absent)[0]}; it has {sorted(fresh)}"
+            )
+        return fresh | model_folders.load_parts(source, {part: fresh[part] for part in parts})
+    if not source:
         return fresh
-    given = model_folders.parts_of(config.run.init_from)
-    missing: dict[str, Any] = {part: None for part in {"smaps", "start", "finish"} - given}
-    return fresh | model_folders.load_params(config.run.init_from, recon.replace(**missing))
+    missing: dict[str, Any] = {part: None for part in {"smaps", "start", "finish"} - model_folders.parts_of(source)}
+    return fresh | model_folders.load_params(source, recon.replace(**missing))
 
 
 def check_slices(slices: Slices, budget: int = 2**28) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.certificates import reconstruct_certified, relative_distance
 from deqjax.config import Config
 from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.domain import Domain, measure_conditions
@@ -112,13 +113,18 @@ def evaluate_file(
     zero_filled: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     stats: list[Stats] = []
+    certificates: list[tuple[np.ndarray, np.ndarray]] = []
     for first in range(0, len(kspace), batch_size):
         full = jnp.asarray(kspace[first : first + batch_size])
         part = len(full)
         full = jnp.concatenate([full, jnp.repeat(full[-1:], batch_size - part, axis=0)])
         key = jax.random.fold_in(jax.random.key(0), first)
         A, measured, target = undersample(full, jnp.asarray(mask), noise, config.mask.calibration_fraction, key)
-        image, solved = recon(params, A, measured)
+        image, solved, certificate = reconstruct_certified(recon, params, A, measured)
+        if certificate is not None:
+            certificates.append(
+                (relative_distance(certificate, image)[:part], np.asarray(certificate.certified)[:part])
+            )
         aliased = A.adjoint(measured)
         for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
             kept.append(np.asarray(batch[:part]))
@@ -141,6 +147,7 @@ def evaluate_file(
             key: value for name in after for key, value in ((f"{name} zero-filled", before[name]), (name, after[name]))
         }
     row |= _convergence(all_stats)
+    row |= _certificate(certificates)
     row |= {} if domain is None else {OUTSIDE: "; ".join(outside)}
     number = scan.slices[middle] if scan.slices else there[0] + middle
     shown_smaps = None if smaps is None else crop_image(smaps, shown)
@@ -199,6 +206,14 @@ def metrics_of(image: np.ndarray, target: np.ndarray, data_range: float | None =
     found["HFEN"] = hfen(magnitude, reference)
     found |= {"phase error": phase_error(image, target), "magnitude bias": magnitude_bias(image, target)}
     return {name: float(value) for name, value in found.items()}
+
+
+def _certificate(certificates: list[tuple[np.ndarray, np.ndarray]]) -> Row:
+    """Return the largest distance to the fixed point relative to the norm of its image, and what it is."""
+    if not certificates:
+        return {}
+    distance, certified = (np.concatenate(parts) for parts in zip(*certificates))
+    return {"distance": float(distance.max()), "distance is": "certified" if certified.all() else "estimated"}
 
 
 def _convergence(stats: Stats) -> Row:

@@ -3,7 +3,7 @@
 from deqjax.solvers.anderson import Anderson
 from deqjax.solvers.broyden import Broyden
 from deqjax.solvers.jaxopt_backend import JaxoptAnderson, JaxoptBroyden, JaxoptPicard
-from deqjax.solvers.loop import Stats, solve
+from deqjax.solvers.loop import Stats, change_bound, solve
 from deqjax.solvers.newton_krylov import NewtonKrylov
 from deqjax.solvers.picard import Picard
 
@@ -16,5 +16,6 @@ __all__ = [
     "NewtonKrylov",
     "Picard",
     "Stats",
+    "change_bound",
     "solve",
 ]

@@ -16,6 +16,9 @@ from deqjax.scaling import power_of_two_scale
 from deqjax.solvers.parts import part_scales, part_sizes
 from deqjax.types import Solver, State
 
+ROUNDING = 256
+"""The rounding of one evaluation of f that is assumed where a solve stops by its change, in units of rounding."""
+
 
 @operand
 class Stats:
@@ -27,6 +30,8 @@ class Stats:
       converged: whether that residual is finite and at most ``rtol``, (batch,).
       residuals: the relative residual of every evaluation, (batch, max_steps), NaN after the image stopped. It is None
         where the residuals are not stored.
+      distance: an upper bound on the distance of the x that is returned to the fixed point, in the units of the image,
+        (batch,), where a reconstruction was asked for a ``tolerance_in_image_units``. It is None otherwise.
       error: in a backward solve, the estimated relative error of its solution w, (batch,); see
         :func:`deqjax.backward_probe`. It is None for a forward solve.
 
@@ -39,6 +44,7 @@ class Stats:
     converged: jax.Array
     residuals: jax.Array | None = None
     error: jax.Array | None = None
+    distance: jax.Array | None = None
 
     def __str__(self) -> str:
         converged = jnp.atleast_1d(self.converged)
@@ -56,12 +62,15 @@ class Progress(NamedTuple):
     solver_state: Any
     best_x: jax.Array
     best_residual: jax.Array
+    least_change: jax.Array
     active: jax.Array
     """Whether the image has not stopped yet."""
     num_steps: jax.Array
     residuals: jax.Array
     scales: jax.Array
     """The factors of :func:`deqjax.solvers.parts.part_scales`; all x are in these units."""
+    largest_change: jax.Array | None
+    """See :func:`solve`."""
 
 
 def vector_norm(v: jax.Array) -> jax.Array:
@@ -92,7 +101,26 @@ def relative_residual(x: jax.Array, fx: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(change), ratio, change)
 
 
-def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: bool = False) -> tuple[State, Stats]:
+def change_bound(x: jax.Array, fx: jax.Array) -> jax.Array:
+    """Return ``||f(x) - x||`` of flat real vectors (batch, n), plus the rounding of an evaluation of f.
+
+    The rounding is assumed to be at most :data:`ROUNDING` units of rounding of ``||x|| + ||f(x)||``.
+
+    >>> change_bound(jnp.array([[3.0, 4.0]]), jnp.array([[3.0, 1.0]])).round(2)
+    Array([3.], dtype=float32)
+    """
+    rounding = ROUNDING * jnp.finfo(x.dtype).eps
+    return vector_norm(fx - x) + rounding * (vector_norm(x) + vector_norm(fx))
+
+
+def solve(
+    f: Callable[[State], State],
+    x0: State,
+    solver: Solver,
+    *,
+    unroll: bool = False,
+    largest_change: jax.Array | None = None,
+) -> tuple[State, Stats]:
     """Solve ``x = f(x)`` for every image of a batch.
 
     Every iteration evaluates f once on the whole batch, computes the residuals, stores the best finite x of each image,
@@ -106,6 +134,8 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
       solver: see :class:`deqjax.types.Solver`.
       unroll: run exactly ``max_steps`` iterations in a checkpointed scan, which reverse mode can differentiate, and
         return the last finite x instead of the best one.
+      largest_change: for each image, the :func:`change_bound` at which it stops and counts as converged, in place of
+        ``rtol``; (batch,). The best x then is the one with the smallest change.
 
     Returns:
       For each image, the x with the smallest finite residual, or x0 if no residual is finite; and the :class:`Stats`.
@@ -132,13 +162,13 @@ def solve(f: Callable[[State], State], x0: State, solver: Solver, *, unroll: boo
     expected, produced = _describe(x0), _describe(jax.eval_shape(f, x0))
     if produced != expected:
         raise ValueError(f"f must return the shapes of its argument; x has {expected} and f(x) has {produced}")
-    progress = advance(f, begin(x0, solver), x0, solver, solver.max_steps, unroll=unroll)
+    progress = advance(f, begin(x0, solver, largest_change), x0, solver, solver.max_steps, unroll=unroll)
     x, stats = solution(progress, x0, solver)
     return as_given(x), stats
 
 
-def begin(x0: State, solver: Solver) -> Progress:
-    """Begin a solve at x0, whose leaves are in the precision of the solver."""
+def begin(x0: State, solver: Solver, largest_change: jax.Array | None = None) -> Progress:
+    """Begin a solve at x0, whose leaves are in the precision of the solver; see :func:`solve`."""
     scales = part_scales(x0)
     start = real_view(x0)[0] * scales
     batch, dtype = start.shape[0], start.dtype
@@ -148,10 +178,12 @@ def begin(x0: State, solver: Solver) -> Progress:
         solver_state=jax.vmap(solver.init)(start),
         best_x=start,
         best_residual=jnp.full(batch, jnp.inf, dtype),
+        least_change=jnp.full(batch, jnp.inf, dtype),
         active=jnp.ones(batch, bool),
         num_steps=jnp.zeros(batch, jnp.int32),
         residuals=jnp.full((batch, solver.max_steps), jnp.nan, dtype),
         scales=scales,
+        largest_change=largest_change,
     )
 
 
@@ -185,13 +217,16 @@ def advance(
     """
     _, restore = real_view(like)
     sizes, scales = part_sizes(like), progress.scales
+    limit = _limit(progress, solver)
 
     def body(carry: Progress) -> Progress:
         fx = real_view(f(restore(carry.x / scales)))[0].astype(carry.x.dtype) * scales
         residual = jax.lax.stop_gradient(_largest_residual(carry.x, fx, sizes))
-        finite = jnp.isfinite(residual)
-        better = carry.active & finite & (unroll | (residual < carry.best_residual))
-        active = carry.active & finite & (residual > solver.rtol)
+        finite, change = jnp.isfinite(residual), residual
+        if progress.largest_change is not None:
+            change = jax.lax.stop_gradient(change_bound(carry.x / scales, fx / scales))
+        better = carry.active & finite & (unroll | (change < carry.least_change))
+        active = carry.active & finite & (change > limit)
         update = jax.vmap(solver.update, in_axes=(0, 0, None, 0))
         taken = (carry.x, fx, carry.solver_state)
         if unroll:  # an update of an image that has stopped may have an infinite derivative, and 0 times it is NaN
@@ -203,10 +238,12 @@ def advance(
             solver_state=solver_state,
             best_x=jnp.where(better[:, None], carry.x, carry.best_x),
             best_residual=jnp.where(better, residual, carry.best_residual),
+            least_change=jnp.where(better, change, carry.least_change),
             active=active,
             num_steps=carry.num_steps + carry.active,
             residuals=carry.residuals.at[:, carry.step].set(jnp.where(carry.active, residual, jnp.nan)),
             scales=scales,
+            largest_change=carry.largest_change,
         )
 
     if unroll:
@@ -219,8 +256,12 @@ def advance(
 def solution(progress: Progress, like: State, solver: Solver) -> tuple[State, Stats]:
     """Return the best x of every image so far, and its :class:`Stats`."""
     x = real_view(like)[1](progress.best_x / progress.scales)
-    converged = progress.best_residual <= solver.rtol
+    converged = progress.least_change <= _limit(progress, solver)
     return x, Stats(progress.num_steps, progress.best_residual, converged, progress.residuals)
+
+
+def _limit(progress: Progress, solver: Solver) -> Any:
+    return solver.rtol if progress.largest_change is None else progress.largest_change
 
 
 def _largest_residual(x: jax.Array, fx: jax.Array, sizes: list[int]) -> jax.Array:
