@@ -178,11 +178,28 @@ def equilibrium(
     >>> found.state.shape, found.units.scale.round(4).item()
     ((1, 8, 8), 3.0)
     """
-    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
-    args = MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled))
+    args, units = map_arguments(recon, params, A, zero_filled)
     first = recon.first_state(params, args)
     state, stats = fixed_point(recon.map, first, args, solver=recon.solver, adjoint=recon.adjoint, probe=probe)
     return Equilibrium(state, stats, args, units)
+
+
+def map_arguments(
+    recon: Reconstructor, params: Params, A: ForwardModel, zero_filled: jax.Array
+) -> tuple[MapArgs, Units]:
+    """Return the arguments of the map for a batch of zero-filled images, and the units in which it works.
+
+    The arguments are those of :func:`equilibrium`.
+
+    >>> import deqjax as dj
+    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> args, units = map_arguments(recon, recon.init(jax.random.key(0)), A, jnp.full((1, 8, 8), 3 + 0j))
+    >>> args.zero_filled[0, 0, 0].round(4).item()
+    (1+0j)
+    """
+    units = recon.normalisation(zero_filled, zero_filled.ndim - 1)
+    return MapArgs(params.get("map", {}), units.forward_model(A), units.apply(zero_filled)), units
 
 
 @partial(jax.jit, static_argnums=0)

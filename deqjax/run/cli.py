@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import deqjax
-from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands
+from deqjax.run import calibration, reconstruct_command, reconstruction_commands, registration_commands
 from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
 
@@ -39,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     reconstruct_command.add_reconstruct(commands)
     reconstruction_commands.add_commands(commands)
+    calibration.add_calibrate(commands)
     registration_commands.add_commands(commands)
     return parser
 
