@@ -21,7 +21,7 @@ from deqjax.physics import complex_noise
 from deqjax.reconstruct import Reconstructor, equilibrium, map_arguments
 from deqjax.run.volumes import undersample
 from deqjax.solvers import solve
-from deqjax.types import ForwardModel, Params
+from deqjax.types import Params
 from deqjax.uncertainty import noise_deviation
 
 BATCH = 8
@@ -32,7 +32,7 @@ RTOL = 1e-4
 def repeated_deviation(
     recon: Reconstructor,
     params: Params,
-    A: ForwardModel,
+    A: dj.physics.MaskedFourier,
     kspace: jax.Array,
     sigma: float,
     key: jax.Array,
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=32)
     options = parser.parse_args()
     recon, params = dj.load(options.model)
-    exact = recon.replace(solver=dataclasses.replace(recon.solver, rtol=RTOL))
+    exact = recon.replace(solver=dataclasses.replace(recon.solver, rtol=RTOL))  # type: ignore[type-var]
     slices = Slices(list_files(options.data), crop=(options.size, options.size), crop_mode="resolution")
     mask = jnp.asarray(CartesianRandom(4, 0.08)((options.size, options.size), 0))
     for level in options.noise:
@@ -79,8 +79,8 @@ def main() -> None:
             rows.append((float(jnp.median(found / reference)), np.corrcoef(found.ravel(), reference.ravel())[0, 1]))
             path, number = slices.index[i]
             print(
-                f"{path.stem} slice {number}: ratio {rows[-1][0]:.3f}, correlation {rows[-1][1]:.3f}; map {seconds:.0f} s, "
-                f"{options.draws} solves {many:.0f} s",
+                f"{path.stem} slice {number}: ratio {rows[-1][0]:.3f}, correlation {rows[-1][1]:.3f}; "
+                f"map {seconds:.0f} s, {options.draws} solves {many:.0f} s",
                 flush=True,
             )
         lowest, highest = np.min(rows, axis=0), np.max(rows, axis=0)

@@ -22,8 +22,14 @@ class Bounds(NamedTuple):
     high: np.ndarray
     """The upper end, (batch, y, x)."""
 
+    noise: np.ndarray
+    """The standard deviation by noise, (batch, y, x); estimated."""
+
     psnr_at_least: np.ndarray
     """The lower bound on the PSNR of each image in dB, (batch,)."""
+
+    products: np.ndarray
+    """The evaluations of the map and the products with its Jacobian that the evidence took, (batch,)."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Calibration:
         predicted = predicted_psnr(magnitude, scale)
         half = self.factor * scale
         at_least = predicted - conformal_quantile(self.psnr_scores, self.delta)
-        return Bounds(np.maximum(magnitude - half, 0), magnitude + half, at_least)
+        low, high = np.maximum(magnitude - half, 0), magnitude + half
+        return Bounds(low, high, np.asarray(evidence.noise), at_least, np.asarray(evidence.products))
 
 
 def predicted_psnr(magnitude: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -65,8 +65,8 @@ def gather(recon: Reconstructor, params: Params, A: ForwardModel, kspace: Any, s
     """
     if not isinstance(A, MaskedFourier | Sense) or A.axes != "yx":
         raise ValueError(
-            "the uncertainty needs MaskedFourier or Sense with images (y, x), because it leaves out sampled lines; A is "
-            f"{type(A).__name__} with the axes {getattr(A, 'axes', None)!r}"
+            "the uncertainty needs MaskedFourier or Sense with images (y, x), because it leaves out sampled lines; A "
+            f"is {type(A).__name__} with the axes {getattr(A, 'axes', None)!r}"
         )
     kspace = recon.checked(params, A, kspace)
     single = kspace.ndim == 2 + isinstance(A, Sense)

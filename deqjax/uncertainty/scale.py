@@ -126,7 +126,7 @@ def fit_scale(examples: Mapping[str, np.ndarray], error: np.ndarray) -> ErrorSca
     (-2.0, 0.5, 0.0)
     """
     names = [entry.name for entry in fields(ErrorScale)[1:]]
-    shapes = {name: np.shape(examples.get(name)) for name in names}
+    shapes = {name: np.shape(examples.get(name, np.zeros(0))) for name in names}
     if set(shapes.values()) != {np.shape(error)} or np.ndim(error) != 1:
         raise ValueError(f"every feature must have the shape {np.shape(error)} of the errors; they have {shapes}")
     table = np.stack([examples[name] for name in names], axis=1).astype(float)
