@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from deqjax import model_folders
@@ -16,11 +17,14 @@ from deqjax.objectives import Acquisition
 from deqjax.reconstruct import Reconstructor
 from deqjax.run.domains import conditions_of
 from deqjax.run.reconstruction_commands import add_command
+from deqjax.solvers import Stats
 from deqjax.types import Params
-from deqjax.uncertainty import Calibration, ErrorScale, Example, calibrate, features, fit_scale, gather
+from deqjax.uncertainty import Calibration, ErrorScale, Evidence, Example, calibrate, features, fit_scale, gather
 
 PIXELS = 8000
 """The number of random pixels of each slice to which the scale is fitted."""
+
+STATS = ("num_steps", "residual", "converged")
 
 SLICES = 20
 """The largest number of slices to which the scale is fitted, evenly spread over the files."""
@@ -51,6 +55,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--on", required=True, metavar="TEXT", help="what --data holds: anatomy, people, sampling")
     command.add_argument("--alpha", type=float, default=0.1, help="the fraction of the pixels that may lie outside")
     command.add_argument("--delta", type=float, default=0.1, help="the probability with which more of them may")
+    command.add_argument("--keep", type=Path, metavar="FOLDER", help="store slices that are done, to resume from them")
     command.add_argument("--out", type=Path, metavar="FILE", help="by default calibration.toml in the folder")
 
 
@@ -63,9 +68,9 @@ def calibrate_model(args: argparse.Namespace) -> None:
     both = {file.resolve() for file in fitted} & {file.resolve() for file in held_out}
     if both:
         raise ValueError(f"{min(both)}: is in --fit and in --data; the calibration needs slices that --fit lacks")
-    scale = learn_scale(recon, params, config, Slices(fitted))
+    scale = learn_scale(recon, params, config, Slices(fitted), args.keep)
     examples, conditions = [], []
-    for example, found in acquired_examples(recon, params, config, Slices(held_out)):
+    for example, found in acquired_examples(recon, params, config, Slices(held_out), keep=args.keep):
         examples.append(example)
         conditions.append(found)
         print(f"calibration: {len(examples)} slices", flush=True)
@@ -81,12 +86,14 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
         temporary.write_text(to_toml(calibration), encoding="utf-8")
 
 
-def learn_scale(recon: Reconstructor, params: Params, config: Config, slices: Slices) -> ErrorScale:
+def learn_scale(
+    recon: Reconstructor, params: Params, config: Config, slices: Slices, keep: Path | None = None
+) -> ErrorScale:
     """Fit the scale of the error to random pixels of evenly spread slices."""
     chosen = sorted({int(i) for i in np.linspace(0, len(slices) - 1, min(SLICES, len(slices)))})
     tables: dict[str, list[np.ndarray]] = {}
     errors = []
-    for count, (example, _) in enumerate(acquired_examples(recon, params, config, slices, chosen), 1):
+    for count, (example, _) in enumerate(acquired_examples(recon, params, config, slices, chosen, keep), 1):
         evidence = example.evidence
         pixels = np.random.default_rng(count).integers(0, example.target.size, PIXELS)
         for name, values in features(evidence).items():
@@ -99,12 +106,18 @@ def learn_scale(recon: Reconstructor, params: Params, config: Config, slices: Sl
 
 
 def acquired_examples(
-    recon: Reconstructor, params: Params, config: Config, slices: Slices, chosen: Sequence[int] | None = None
+    recon: Reconstructor,
+    params: Params,
+    config: Config,
+    slices: Slices,
+    chosen: Sequence[int] | None = None,
+    keep: Path | None = None,
 ) -> Iterator[tuple[Example, Conditions]]:
     """Undersample slices as the config says, and reconstruct them with the evidence about their errors.
 
     Masks, noise and probes depend on the seed of the config and the number of the slice. The noise level that the
-    evidence uses is estimated from the samples, as it is for new data. Slices without signal are left out.
+    evidence uses is estimated from the samples, as it is for new data. Slices without signal are left out. The evidence
+    is stored in the folder ``keep`` and read from there, if it is given: use one folder for each model and config.
     """
     acquire = Acquisition(config.data.noise, config.mask.calibration_fraction)
     for i in range(len(slices)) if chosen is None else chosen:
@@ -114,6 +127,32 @@ def acquired_examples(
         key = jax.random.fold_in(jax.random.key(config.seed), i)
         batch = Batch(kspace[None], config.mask(kspace.shape, (config.seed, i))[None])
         measured = acquire(batch, key[None])
-        sigma = noise_level(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
-        evidence = gather(recon, params, measured.A, measured.kspace, sigma, jax.random.fold_in(key, 1))
+        path, number = slices.index[i]
+        kept = None if keep is None else keep / f"{path.stem}-{number}.npz"
+        if kept is not None and kept.is_file():
+            evidence = read_evidence(kept)
+        else:
+            sigma = noise_level(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
+            evidence = gather(recon, params, measured.A, measured.kspace, sigma, jax.random.fold_in(key, 1))
+            if kept is not None:
+                write_evidence(kept, evidence)
         yield Example(evidence, np.abs(np.asarray(measured.target[0]))), conditions_of(measured, batch.mask)
+
+
+def write_evidence(path: Path, evidence: Evidence) -> None:
+    """Store evidence in a .npz file, with the Stats but without their residuals."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stats = {name: getattr(evidence.stats, name) for name in STATS}
+    with atomic_file(path, overwrite=True) as temporary:
+        np.savez(
+            temporary,
+            **{name: np.asarray(value) for name, value in (vars(evidence) | stats).items() if name != "stats"},
+        )
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read evidence from a file of :func:`write_evidence`."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: jnp.asarray(file[name]) for name in file.files}
+    stats = Stats(**{name: arrays.pop(name) for name in STATS})
+    return Evidence(stats=stats, **arrays)

@@ -46,6 +46,7 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
           deqjax reconstruct 'scans/*.h5' -o 'images/{name}.png' --model total-variation
           deqjax reconstruct kspace.cfl --maps maps.cfl --mask mask.npy -o image.npz
           deqjax reconstruct full.h5 --acceleration 4 --compare -o image.png
+          deqjax reconstruct scan.h5 -o image.nii.gz --uncertainty
         """,
     )
     command.add_argument("files", nargs="+", metavar="IN", help="files, folders or glob patterns")

@@ -83,7 +83,10 @@ def test_calibrate_then_reconstruct_with_files_and_a_page(folder, tmp_path, caps
     command = ["calibrate", str(folder), "--on", "phantoms", "--fit", fit, "--data"]
     assert main([*command, fit]) == 1
     assert "is in --fit and in --data" in capsys.readouterr().err
-    assert main([*command, held_out]) == 0
+    assert main([*command, held_out, "--keep", str(tmp_path / "keep")]) == 0
+    written = (folder / "calibration.toml").read_text()
+    assert main([*command, held_out, "--keep", str(tmp_path / "keep")]) == 0
+    assert (folder / "calibration.toml").read_text() == written
     made = model_folders.load_calibration(folder)
     assert made is not None
     assert len(made.scores) == 9
