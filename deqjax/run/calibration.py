@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +21,16 @@ from deqjax.run.reconstruction_commands import add_command
 from deqjax.solvers import Stats
 from deqjax.types import Params
 from deqjax.uncertainty import Calibration, ErrorScale, Evidence, Example, calibrate, features, fit_scale, gather
+from deqjax.uncertainty.conformal import check_fraction
 
 PIXELS = 8000
 """The number of random pixels of each slice to which the scale is fitted."""
 
-STATS = ("num_steps", "residual", "converged")
-
 SLICES = 20
 """The largest number of slices to which the scale is fitted, evenly spread over the files."""
+
+STATS = ("num_steps", "residual", "converged")
+"""The Stats that are stored with the evidence of a slice."""
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -61,6 +64,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 
 def calibrate_model(args: argparse.Namespace) -> None:
     """Calibrate a model, and write the file."""
+    check_fraction("--alpha", args.alpha)
+    check_fraction("--delta", args.delta)
     folder = model_folders.check_model_folder(args.model)
     config = model_folders.load_config(args.model, args.overrides)
     recon, params = model_folders.load(args.model)
@@ -142,12 +147,10 @@ def acquired_examples(
 def write_evidence(path: Path, evidence: Evidence) -> None:
     """Store evidence in a .npz file, with the Stats but without their residuals."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stats = {name: getattr(evidence.stats, name) for name in STATS}
+    arrays: dict[str, Any] = vars(evidence) | {name: getattr(evidence.stats, name) for name in STATS}
+    del arrays["stats"]
     with atomic_file(path, overwrite=True) as temporary:
-        np.savez(
-            temporary,
-            **{name: np.asarray(value) for name, value in (vars(evidence) | stats).items() if name != "stats"},
-        )
+        np.savez(temporary, **arrays)
 
 
 def read_evidence(path: Path) -> Evidence:
