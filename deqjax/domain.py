@@ -97,13 +97,16 @@ class Domain:
         """Return the range of every condition by its name."""
         return {name: getattr(self, name) for name in LABELS}
 
-    def outside(self, found: Conditions) -> tuple[str, ...]:
-        """Return a phrase for every condition that is outside its range by more than the factor ``TOLERANCE``."""
+    def outside(self, found: Conditions, verb: str = "trained") -> tuple[str, ...]:
+        """Return a phrase for every condition that is outside its range by more than the factor ``TOLERANCE``.
+
+        ``verb`` says what was done in the range.
+        """
         phrases = []
         for name, (low, high) in self.ranges().items():
             value, (label, unit) = getattr(found, name), LABELS[name]
             if not low / TOLERANCE <= value <= high * TOLERANCE:
-                phrases.append(f"{label} {value:.3g}{unit} (trained on {low:.3g} to {high:.3g})")
+                phrases.append(f"{label} {value:.3g}{unit} ({verb} on {low:.3g} to {high:.3g})")
         return tuple(phrases)
 
 

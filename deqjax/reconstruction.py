@@ -244,7 +244,8 @@ def solve(
     outside, found = None, list(prepared.warnings)
     bars: Uncertainty | None = None
     if calibration is not None:
-        differs = calibration.domain.outside(measure_conditions(prepared.kspace, prepared.mask, joined))
+        conditions = measure_conditions(prepared.kspace, prepared.mask, joined)
+        differs = calibration.domain.outside(conditions, "calibrated")
         bars = join_bounds(calibration, bounds, differs, prepared.finish, prepared.single)
     if method.domain is not None:
         outside = method.domain.outside(measure_conditions(prepared.kspace, prepared.mask, joined))
