@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers
+from deqjax import data, losses, maps, masks, metrics, nets, objectives, physics, priors, solvers, uncertainty
 from deqjax.certificates import Certificate, certify, gradient_error_bound
 from deqjax.implicit import Implicit, OneStep, Phantom, Unrolled, backward_probe, fixed_point, root
 from deqjax.model_folders import load, models, save
@@ -46,6 +46,7 @@ __all__ = [
     "root",
     "save",
     "solvers",
+    "uncertainty",
 ]
 
 

@@ -97,22 +97,23 @@ class Domain:
         """Return the range of every condition by its name."""
         return {name: getattr(self, name) for name in LABELS}
 
-    def outside(self, found: Conditions) -> tuple[str, ...]:
-        """Return a phrase for every condition that is outside its range by more than the factor ``TOLERANCE``."""
+    def outside(self, found: Conditions, verb: str = "trained") -> tuple[str, ...]:
+        """Return a phrase for every condition that is outside its range by more than the factor ``TOLERANCE``.
+
+        ``verb`` says what was done in the range.
+        """
         phrases = []
         for name, (low, high) in self.ranges().items():
             value, (label, unit) = getattr(found, name), LABELS[name]
             if not low / TOLERANCE <= value <= high * TOLERANCE:
-                phrases.append(f"{label} {value:.3g}{unit} (trained on {low:.3g} to {high:.3g})")
+                phrases.append(f"{label} {value:.3g}{unit} ({verb} on {low:.3g} to {high:.3g})")
         return tuple(phrases)
 
 
 def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     """Measure the conditions of undersampled k-space.
 
-    * The noise is ``sigma^2 = -q / log(3/4)``, where q is the lower quartile of ``|y|^2`` over the samples that are
-      farthest from the centre, a share of ``FAR``. This holds for complex Gaussian noise; signal makes it an upper
-      bound.
+    * The noise is that of :func:`noise_level`.
     * The phase is ``sqrt(sum w d^2 / sum w)`` over neighbouring pixels of the low-resolution image, where d is the
       difference of their phases and w the product of their magnitudes. The low resolution flattens a steep phase by a
       fifth.
@@ -136,17 +137,39 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
     return Conditions(**median)
 
 
+def noise_level(kspace: np.ndarray, mask: np.ndarray) -> float:
+    """Estimate the standard deviation of the complex noise in the samples of one slice, in the units of the k-space.
+
+    ``sigma^2 = -q / log(3/4)``, where q is the lower quartile of ``|y|^2`` over the samples that are farthest from the
+    centre, a share of ``FAR``. This holds for complex Gaussian noise; signal makes it an upper bound.
+
+    Args:
+      kspace: ([coil,] y, x) complex.
+      mask: zeros and ones, broadcasts against (y, x).
+
+    Returns:
+      The standard deviation; 0 if all these samples are 0.
+
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.normal(size=(64, 64)) + 1j * rng.normal(size=(64, 64))
+    >>> 1.3 < noise_level(noise, np.ones((1, 64))) < 1.5
+    True
+    """
+    y, x = kspace.shape[-2:]
+    planes, sampled = kspace.reshape(-1, y, x), np.broadcast_to(mask != 0, (y, x))
+    radius = np.hypot((np.arange(y)[:, None] - y // 2) / y, (np.arange(x) - x // 2) / x)
+    far = planes[:, sampled & (radius >= np.quantile(radius[sampled], 1 - FAR))].astype(np.complex128)
+    power = far.real**2 + far.imag**2
+    samples = power[power > 0]
+    return float(np.sqrt(np.quantile(samples, 0.25) / -np.log(0.75))) if samples.size else 0.0
+
+
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     y, x = zero_filled.shape
     planes = kspace.reshape(-1, y, x)
-    power = (planes.real**2 + planes.imag**2).astype(np.float64)
     energy = np.abs(zero_filled).astype(np.float64) ** 2
     scale = np.sqrt((energy**2).sum() / energy.sum()) if energy.any() else 0.0
-    radius = np.hypot((np.arange(y)[:, None] - y // 2) / y, (np.arange(x) - x // 2) / x)
-    far = (mask != 0) & (radius >= np.quantile(radius[mask != 0], 1 - FAR))
-    samples = power[:, far]
-    samples = samples[samples > 0]
-    sigma = np.sqrt(np.quantile(samples, 0.25) / -np.log(0.75)) if samples.size else 0.0
+    sigma = noise_level(planes, mask)
     windows = [hann(np.arange(size) - size // 2, max(LOW_PASS * size, 3)) for size in (y, x)]
     low = ifft2c(fft2c(zero_filled / (scale or 1)) * np.outer(*windows).astype(np.float32)).astype(np.complex128)
     return Conditions(

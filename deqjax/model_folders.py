@@ -15,8 +15,10 @@ from deqjax.data.formats.npz import ARCHIVE_ERRORS
 from deqjax.domain import Domain
 from deqjax.reconstruct import Reconstructor, parameter_shapes
 from deqjax.types import Params
+from deqjax.uncertainty import Calibration
 
 PARAMS, CONFIG, CARD, DOMAIN = "params.npz", "config.toml", "README.md", "domain.toml"
+CALIBRATION = "calibration.toml"
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -214,6 +216,19 @@ def load_domain(name: str | Path) -> Domain | None:
     """
     path = check_model_folder(name) / DOMAIN
     return build(Domain, read_table(path), str(path)) if path.is_file() else None
+
+
+def load_calibration(name: str | Path) -> Calibration | None:
+    """Read the error bars of a model, by its name or folder; None if it has none (``deqjax calibrate`` makes them).
+
+    Raises:
+      ValueError: it is not a model folder, or the file cannot be read.
+
+    >>> load_calibration("brain-dncnn") is None
+    True
+    """
+    path = check_model_folder(name) / CALIBRATION
+    return build(Calibration, read_table(path), str(path)) if path.is_file() else None
 
 
 def _name(path: tuple) -> str:

@@ -15,12 +15,13 @@ from deqjax import model_folders
 from deqjax.certificates import Certificate, describe_certificate, reconstruct_certified
 from deqjax.classical_methods import METHODS, classical_method
 from deqjax.data import ScanWarning
-from deqjax.domain import Domain, measure_conditions
+from deqjax.domain import Domain, measure_conditions, noise_level
 from deqjax.input_checks.preparation import PreparedScan, prepare
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 from deqjax.types import ForwardModel, Params
+from deqjax.uncertainty import Bounds, Calibration, Uncertainty, gather, join_bounds
 
 
 class Method(NamedTuple):
@@ -31,6 +32,8 @@ class Method(NamedTuple):
     params: Params
     domain: Domain | None = None
     """What it was trained on, or None where nothing was trained or nothing is known."""
+    calibration: Calibration | None = None
+    """Its error bars, or None where they have not been measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,9 @@ class Reconstruction:
         has no domain.
       seconds: the time of the solve, with compilation.
       certificate: how far the fixed point of every slice is away at most, for a method with a proved contraction;
-        None for other methods. Where the method has a finish, it belongs to the fixed point before it.
+        None for other methods, and where the uncertainty was asked for. Where the method has a finish, it belongs to
+        the fixed point before it.
+      uncertainty: intervals for every pixel and a bound on the PSNR, or None where they were not asked for.
     """
 
     image: np.ndarray
@@ -69,6 +74,7 @@ class Reconstruction:
     outside: tuple[str, ...] | None
     seconds: float
     certificate: Certificate | None = None
+    uncertainty: Uncertainty | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.image, self.stats))
@@ -95,13 +101,19 @@ class Reconstruction:
     def __str__(self) -> str:
         size = " x ".join(map(str, self.image.shape))
         lines = [f"{self.name}: image {size}, {self.verdict}"]
+        lines += [] if self.uncertainty is None else [f"  error bars: {self.uncertainty.summary}"]
         lines += [f"  assumed: {text}" for text in self.assumed]
         lines += [f"  warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 
 
 def reconstruct_kspace(
-    kspace: Any, mask: Any = None, smaps: Any = "auto", model: str | Path | Method = "brain-small", phase_axis: int = -1
+    kspace: Any,
+    mask: Any = None,
+    smaps: Any = "auto",
+    model: str | Path | Method = "brain-small",
+    phase_axis: int = -1,
+    uncertainty: bool = False,
 ) -> Reconstruction:
     """Reconstruct a scan in one call, after checks that know the physics.
 
@@ -122,13 +134,16 @@ def reconstruct_kspace(
       model: the name of a model that comes with the package, a model folder, or a classical method: "zero-filled",
         "cg-sense", "total-variation", "l1-wavelet".
       phase_axis: the axis along which lines are left out, -1 for x and -2 for y.
+      uncertainty: whether to compute error bars, for which the model needs a calibration (``deqjax calibrate``). They
+        cost about two more reconstructions. They are proved only for slices that are exchangeable with those of the
+        calibration; see :class:`deqjax.uncertainty.Uncertainty`.
 
     Returns:
       The :class:`Reconstruction`.
 
     Raises:
-      ValueError: the input is ambiguous or contradicts itself, the file cannot be read, or there is no such model. The
-        message says what to do.
+      ValueError: the input is ambiguous or contradicts itself, the file cannot be read, there is no such model, or it
+        has no calibration for the error bars. The message says what to do.
 
     Warns:
       ScanWarning: see above, and where the data are outside the domain of the model.
@@ -141,7 +156,9 @@ def reconstruct_kspace(
     ((32, 32), ('The mask is read from the empty lines of k-space (acceleration 3.20).',))
     """
     method = model if isinstance(model, Method) else load_method(model)
-    result = solve(prepare(kspace, mask, smaps, phase_axis), method)
+    if uncertainty:
+        check_calibrated(method)
+    result = solve(prepare(kspace, mask, smaps, phase_axis), method, uncertainty=uncertainty)
     for text in result.warnings:
         warnings.warn(text, ScanWarning, stacklevel=2)
     return result
@@ -164,11 +181,33 @@ def load_method(model: str | Path) -> Method:
             f"{', '.join(METHODS)}, and a model folder has {model_folders.CONFIG} and {model_folders.PARAMS}"
         )
     recon, params = model_folders.load(model)
-    return Method(str(model), recon, params, model_folders.load_domain(model))
+    return Method(str(model), recon, params, model_folders.load_domain(model), model_folders.load_calibration(model))
+
+
+def check_calibrated(method: Method) -> Calibration:
+    """Return the calibration of a method.
+
+    Raises:
+      ValueError: it has none.
+
+    >>> check_calibrated(load_method("zero-filled"))
+    Traceback (most recent call last):
+    ValueError: zero-filled has no error bars: they need a model with calibration.toml, which ... writes...
+    """
+    if method.calibration is None:
+        raise ValueError(
+            f"{method.name} has no error bars: they need a model with {model_folders.CALIBRATION}, which deqjax "
+            "calibrate writes. deqjax.uncertainty.noise_deviation estimates the part of the measurement noise alone"
+        )
+    return method.calibration
 
 
 def solve(
-    prepared: PreparedScan, method: Method, batch_size: int = 4, progress: Callable[[int], None] | None = None
+    prepared: PreparedScan,
+    method: Method,
+    batch_size: int = 4,
+    progress: Callable[[int], None] | None = None,
+    uncertainty: bool = False,
 ) -> Reconstruction:
     """Reconstruct a prepared scan, a few slices at a time.
 
@@ -177,31 +216,48 @@ def solve(
       method: from :func:`load_method`.
       batch_size: the number of slices that are solved together.
       progress: called with the number of slices that are done.
+      uncertainty: see :func:`reconstruct_kspace`.
 
     Returns:
       The reconstruction, in which a model outside its domain is a warning.
+
+    Raises:
+      ValueError: the uncertainty is asked for, and the method has no calibration.
     """
+    calibration = check_calibrated(method) if uncertainty else None
     began = time.perf_counter()
     count = len(prepared.kspace)
     batch_size = min(batch_size, count)
     images, zero_filled, stats, certificates = [], [], [], []
+    bounds: list[Bounds] = []
     contraction = None
     for first in range(0, count, batch_size):
         index = np.minimum(np.arange(first, first + batch_size), count - 1)
         A, kspace = _measurement(prepared, index)
-        image, solved, found_there = reconstruct_certified(method.recon, method.params, A, kspace, contraction)
         kept = slice(min(batch_size, count - first))
+        if calibration is None:
+            image, solved, certified = reconstruct_certified(method.recon, method.params, A, kspace, contraction)
+        else:
+            sigma = [noise_level(prepared.kspace[i], prepared.mask[i % len(prepared.mask)]) for i in index]
+            evidence = gather(method.recon, method.params, A, kspace, sigma, jax.random.key(first))
+            image, solved, certified = evidence.image, evidence.stats, None
+            bounds.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], calibration.bounds(evidence)))
         images.append(np.asarray(image)[kept])
         zero_filled.append(np.asarray(A.adjoint(kspace))[kept])
         stats.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[kept], solved))
-        if found_there is not None:
-            certificates.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], found_there))
-            if prepared.smaps is None and found_there.certified.all():  # otherwise it may differ between slices
-                contraction = found_there.contraction.max()
+        if certified is not None:
+            certificates.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], certified))
+            if prepared.smaps is None and certified.certified.all():  # otherwise it may differ between slices
+                contraction = certified.contraction.max()
         if progress is not None:
             progress(first + len(images[-1]))
     joined = np.concatenate(zero_filled)
     outside, found = None, list(prepared.warnings)
+    bars: Uncertainty | None = None
+    if calibration is not None:
+        conditions = measure_conditions(prepared.kspace, prepared.mask, joined)
+        differs = calibration.domain.outside(conditions, "calibrated")
+        bars = join_bounds(calibration, bounds, differs, prepared.finish, prepared.single)
     if method.domain is not None:
         outside = method.domain.outside(measure_conditions(prepared.kspace, prepared.mask, joined))
         if outside:
@@ -227,6 +283,7 @@ def solve(
         outside=outside,
         seconds=time.perf_counter() - began,
         certificate=join(certificates) if certificates else None,
+        uncertainty=bars,
     )
 
 

@@ -19,6 +19,7 @@ LAYERS = [
     {"objectives", "certificates", "classical_methods"},
     {"config", "training", "report"},
     {"domain"},
+    {"uncertainty"},
     {"model_folders"},
     {"reconstruction"},
     {"run"},

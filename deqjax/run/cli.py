@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import deqjax
-from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands, study_command
+from deqjax.run import (
+    calibration,
+    reconstruct_command,
+    reconstruction_commands,
+    registration_commands,
+    study_command,
+)
 from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
 
@@ -41,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     reconstruct_command.add_reconstruct(commands)
     reconstruction_commands.add_commands(commands)
     study_command.add_study(commands)
+    calibration.add_calibrate(commands)
     registration_commands.add_commands(commands)
     return parser
 

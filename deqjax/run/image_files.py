@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,9 @@ def output_paths(inputs: Sequence[Path], out: str) -> list[Path]:
 def write_image(path: Path, result: Reconstruction, prepared: PreparedScan) -> tuple[str, ...]:
     """Write an image to a file whose suffix chooses the kind; it appears complete or not at all.
 
-    ``.npz`` holds the complex image, the mask and the maps. The other kinds hold the magnitude.
+    ``.npz`` holds the complex image, the mask and the maps. The other kinds hold the magnitude. The ends of the
+    intervals of an image with error bars are the entries ``low`` and ``high`` of ``.npz`` and ``.h5``, and the files
+    NAME-low and NAME-high beside the other kinds.
 
     Returns:
       What was assumed.
@@ -83,25 +86,38 @@ def write_image(path: Path, result: Reconstruction, prepared: PreparedScan) -> t
       ValueError: the file exists or cannot hold the image.
       ModuleNotFoundError: the package that writes this kind is not installed.
     """
-    kind, magnitude = suffix_of(path), np.abs(result.image)
-    stack = magnitude.reshape(-1, *magnitude.shape[-2:])
-    voxel_size = prepared.scan.voxel_size or UNKNOWN_SIZE
+    kind, magnitude, bars = suffix_of(path), np.abs(result.image), result.uncertainty
     path.parent.mkdir(parents=True, exist_ok=True)
-    if kind in (".nii", ".nii.gz"):
-        write_nifti(path, magnitude, voxel_size)
-    elif kind == ".dcm":
-        write_dicom(path, magnitude, voxel_size)
-    elif kind == ".h5":
-        write_submission(path, stack)
-    elif kind == ".png":
-        write_montage(path, stack)
-    else:
+    ends = {} if bars is None else {"low": bars.low, "high": bars.high}
+    if kind == ".h5":
+        write_submission(path, _stack(magnitude), further={name: _stack(end) for name, end in ends.items()})
+    elif kind == ".npz":
         smaps = np.empty(0) if result.smaps is None else result.smaps
+        more: dict[str, Any] = {} if bars is None else ends | {"noise": bars.noise, "psnr_at_least": bars.psnr_at_least}
         with atomic_file(path, overwrite=False) as temporary:
-            np.savez(temporary, image=result.image, mask=result.mask, smaps=smaps)
+            np.savez(temporary, image=result.image, mask=result.mask, smaps=smaps, **more)
+    else:
+        voxel_size = prepared.scan.voxel_size or UNKNOWN_SIZE
+        for name, end in ends.items():
+            _write_magnitude(path.with_name(f"{path.name.removesuffix(kind)}-{name}{kind}"), end, voxel_size)
+        _write_magnitude(path, magnitude, voxel_size)
     if prepared.scan.voxel_size is None and kind in (".nii", ".nii.gz", ".dcm"):
         return ("The size of the voxels is unknown; 1 mm was written.",)
     return ()
+
+
+def _write_magnitude(path: Path, magnitude: np.ndarray, voxel_size: tuple[float, float, float]) -> None:
+    kind = suffix_of(path)
+    if kind == ".dcm":
+        write_dicom(path, magnitude, voxel_size)
+    elif kind == ".png":
+        write_montage(path, _stack(magnitude))
+    else:
+        write_nifti(path, magnitude, voxel_size)
+
+
+def _stack(images: np.ndarray) -> np.ndarray:
+    return images.reshape(-1, *images.shape[-2:])
 
 
 def write_montage(path: Path, images: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from deqjax.data import list_files
 from deqjax.input_checks.preparation import PreparedScan, prepare
 from deqjax.masks import CartesianRandom
 from deqjax.metrics import psnr, ssim
-from deqjax.reconstruction import Reconstruction, load_method, solve
-from deqjax.report import code, comparison, html_table, paragraph, picture, write_page
+from deqjax.reconstruction import Reconstruction, check_calibrated, load_method, solve
+from deqjax.report import Html, code, comparison, error_png, html_table, paragraph, picture, write_page
 from deqjax.run.compilation_cache import cache_folder
 from deqjax.run.image_files import output_paths, suffix_of, write_image
 from deqjax.run.reconstruction_commands import add_command
@@ -46,6 +46,7 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
           deqjax reconstruct 'scans/*.h5' -o 'images/{name}.png' --model total-variation
           deqjax reconstruct kspace.cfl --maps maps.cfl --mask mask.npy -o image.npz
           deqjax reconstruct full.h5 --acceleration 4 --compare -o image.png
+          deqjax reconstruct scan.h5 -o image.nii.gz --uncertainty
         """,
     )
     command.add_argument("files", nargs="+", metavar="IN", help="files, folders or glob patterns")
@@ -62,6 +63,7 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--acceleration", type=float, metavar="R", help="undersample fully sampled files R times")
     command.add_argument("--phase-axis", type=int, default=-1, choices=(-1, -2), help="-1 for x (default), -2 for y")
     command.add_argument("--compare", action="store_true", help="compare with classical methods, in a table and a PNG")
+    command.add_argument("--uncertainty", action="store_true", help="error bars, from the calibration of the model")
     command.add_argument("--report", type=Path, metavar="FOLDER", help="write a page with pictures to a new folder")
 
 
@@ -74,6 +76,8 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
     if args.mask is not None and args.acceleration is not None:
         raise ValueError("--mask and --acceleration: give one of them")
     method = load_method(args.model)
+    if args.uncertainty:
+        check_calibrated(method)
     mask = args.mask
     if args.acceleration is not None:
         mask = CartesianRandom(args.acceleration, min(0.32 / args.acceleration, 0.08))
@@ -82,7 +86,7 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
         try:
             prepared = prepare(file, mask, None if args.maps == "none" else args.maps, args.phase_axis)
             with progress(file.name, prepared) as done:
-                result = solve(prepared, method, progress=done)
+                result = solve(prepared, method, progress=done, uncertainty=args.uncertainty)
             notes = write_image(out, result, prepared)
         except ValueError as error:
             if len(files) == 1:
@@ -91,6 +95,8 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
             good = False
             continue
         print(f"{file.name}: {result.verdict} -> {out}")
+        if result.uncertainty is not None:
+            print(f"  error bars: {result.uncertainty.summary}")
         for text in (*result.assumed, *notes):
             print(f"  assumed: {text}")
         for text in result.warnings:
@@ -151,8 +157,20 @@ def write_report(
         for number, (name, results, reference) in enumerate(drawings):
             draw(temporary / f"{number}.png", results, reference)
             pictures += [paragraph(str(results[-1])), picture(temporary / f"{number}.png", f"{name}, middle slice")]
+            pictures += error_bar_pictures(results[-1])
         sections = [("Files", [html_table(rows, means=False)]), ("Images", pictures), ("Command", [code(command)])]
         write_page(temporary / "index.html", "Reconstruction", sections)
+
+
+def error_bar_pictures(result: Reconstruction) -> list[Html]:
+    """Show the width of the intervals of the middle slice, and say what they claim and for whom it holds."""
+    bars = result.uncertainty
+    if bars is None:
+        return []
+    width = bars.width if bars.width.ndim == 2 else bars.width[len(bars.width) // 2]
+    top = float(np.percentile(width, 99.8)) or 1.0
+    note = f"high minus low, from 0 to {top:.3g}, the 99.8th percentile"
+    return [paragraph(str(bars)), picture(error_png(width, top), "width of the intervals", note, scale="error")]
 
 
 @contextlib.contextmanager

@@ -188,13 +188,19 @@ def write_volume(
     return _write(path, datasets, attributes, header or make_header(kspace.shape, crop), overwrite)
 
 
-def write_submission(path: str | Path, reconstruction: np.ndarray, overwrite: bool = False) -> Path:
+def write_submission(
+    path: str | Path,
+    reconstruction: np.ndarray,
+    overwrite: bool = False,
+    further: Mapping[str, np.ndarray] | None = None,
+) -> Path:
     """Write the images of a volume as the evaluation of fastMRI expects them: one dataset ``reconstruction``, float32.
 
     Args:
       path: the file; its name must be that of the file that was reconstructed.
       reconstruction: (slice, y, x), real, in the scale of the target.
       overwrite: whether an existing file may be replaced.
+      further: more datasets by name, which fastMRI ignores.
 
     Returns:
       The path.
@@ -213,7 +219,7 @@ def write_submission(path: str | Path, reconstruction: np.ndarray, overwrite: bo
             f"reconstruction must be real with axes (slice, y, x); got shape {reconstruction.shape}, type "
             f"{reconstruction.dtype}; take the magnitude of a complex image"
         )
-    return _write(path, {"reconstruction": reconstruction.astype(np.float32)}, {}, None, overwrite)
+    return _write(path, {"reconstruction": reconstruction.astype(np.float32), **(further or {})}, {}, None, overwrite)
 
 
 def _read(path: Path, file: h5py.File, dataset: h5py.Dataset, which: int | slice, first: int, last: int) -> Scan:

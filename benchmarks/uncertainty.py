@@ -1,0 +1,167 @@
+"""Calibrated error bars: python benchmarks/uncertainty.py MODEL --data=FILES [--other=FILES] [--keep=FOLDER]
+
+The slices of --data were not in the training. They are undersampled as the config of the model says and reconstructed
+with the evidence about their errors. In 200 random splits, one part calibrates and the other tests. The table shows,
+for the learned scale of the model and for simpler ones:
+
+* images: the share of the test images of which at most 10 % of the pixels lie outside their intervals (0.90 is asked
+  for; n calibration images give ceil(0.9 (n + 1)) / (n + 1) in expectation),
+* pixels: the share of their pixels inside,
+* width: the mean width of the intervals relative to the energy scale,
+* rank: the rank correlation of the scale with the error, the mean over the images.
+
+The second table applies calibration.toml of the model to the slices of --other, of other people. --keep stores what was
+computed in a folder, and uses it the next time.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import spearmanr
+from timing import median_timed
+
+import deqjax as dj
+from deqjax import model_folders
+from deqjax.data import Batch, Slices, list_files
+from deqjax.domain import noise_level
+from deqjax.metrics import psnr
+from deqjax.objectives import Acquisition
+from deqjax.run.calibration import acquired_examples
+from deqjax.uncertainty import Evidence, Example, conformal_quantile, gather, image_score, scores_of
+from deqjax.uncertainty.scale import FLOOR
+
+ALPHA = DELTA = 0.1
+SPLITS = 200
+OBJECT = 0.1
+"""The object is where the target is above this fraction of its maximum."""
+
+Scale = Callable[[Evidence], np.ndarray]
+
+
+def baselines() -> dict[str, Scale]:
+    """Return the scales with which the learned one is compared; a floor keeps them from being 0."""
+
+    def floored(evidence: Evidence, values: jax.Array) -> np.ndarray:
+        return np.asarray(values + FLOOR * evidence.scale)
+
+    return {
+        "constant": lambda one: floored(one, jnp.ones(one.image.shape) * one.scale),
+        "|x - zero-filled|": lambda one: floored(one, jnp.abs(one.image - one.zero_filled)),
+        "gradient of |x|": lambda one: floored(one, jnp.hypot(*jnp.gradient(jnp.abs(one.image), axis=(1, 2)))),
+        "noise map": lambda one: floored(one, one.noise),
+        "resampled lines": lambda one: floored(one, one.resampling),
+    }
+
+
+def reconstructed(options: argparse.Namespace, files: str, stride: int = 1) -> list[Example]:
+    """Reconstruct slices with their evidence, or read what was kept of them."""
+    recon, params = dj.load(options.model)
+    config, slices = model_folders.load_config(options.model), Slices(list_files(files))
+    chosen = range(0, len(slices), stride)
+    return [one for one, _ in acquired_examples(recon, params, config, slices, chosen, options.keep)]
+
+
+def error_of(example: Example) -> np.ndarray:
+    return np.abs(np.abs(np.asarray(example.evidence.image[0])) - example.target)
+
+
+def split_table(examples: Sequence[Example], scales: Mapping[str, Scale], part: int) -> None:
+    """Print coverage, width and rank correlation over random splits with ``part`` calibration images."""
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(len(examples)) for _ in range(SPLITS)]
+    rank = int(np.ceil((part + 1) * (1 - DELTA) - 1e-9))
+    print(f"{part} images calibrate, {len(examples) - part} test; expected {rank / (part + 1):.3f}")
+    for name, scale in scales.items():
+        errors, expected = [error_of(one) for one in examples], [scale(one.evidence)[0] for one in examples]
+        scores = np.array([image_score(error, u, ALPHA) for error, u in zip(errors, expected)])
+        units = np.array([float(one.evidence.scale[0, 0, 0]) for one in examples])
+        widths = 2 * np.array([u.mean() for u in expected]) / units
+        ratios = [np.sort((error / u).ravel()) for error, u in zip(errors, expected)]
+        ranks = [spearmanr(u.ravel(), e.ravel()).statistic if np.ptp(u) else 0.0 for u, e in zip(expected, errors)]
+        rows = []
+        for order in orders:
+            factor = conformal_quantile(scores[order[:part]], DELTA)
+            test = order[part:]
+            inside = [np.searchsorted(ratios[i], factor, side="right") / ratios[i].size for i in test]
+            rows.append((np.mean(scores[test] <= factor), np.mean(inside), factor * widths[test].mean()))
+        images, pixels, width = np.mean(rows, axis=0)
+        print(f"  {name:18} images {images:.3f}, pixels {pixels:.3f}, width {width:.3f}, rank {np.mean(ranks):.2f}")
+
+
+def psnr_splits(psnr_scores: np.ndarray, part: int) -> float:
+    """Return the share of test images whose PSNR is above its bound, over random splits."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(SPLITS):
+        order = rng.permutation(len(psnr_scores))
+        found.append(np.mean(psnr_scores[order[part:]] <= conformal_quantile(psnr_scores[order[:part]], DELTA)))
+    return float(np.mean(found))
+
+
+def applied(options: argparse.Namespace, examples: Sequence[Example], label: str) -> None:
+    """Print how calibration.toml of the model covers slices."""
+    calibration = model_folders.load_calibration(options.model)
+    assert calibration is not None
+    rows = []
+    for example in examples:
+        bounds, target = calibration.bounds(example.evidence), example.target
+        inside = (bounds.low[0] <= target) & (target <= bounds.high[0])
+        true = float(psnr(np.abs(np.asarray(example.evidence.image[0])), target))
+        in_object = inside[target > OBJECT * target.max()].mean()
+        bound = float(bounds.psnr_at_least[0])
+        rows.append((np.mean(~inside) <= ALPHA, inside.mean(), in_object, bound <= true, true - bound))
+    images, pixels, in_object, bounded, margin = np.mean(rows, axis=0)
+    print(
+        f"{label}, {len(rows)} slices: images {images:.2f}, pixels {pixels:.3f}, pixels of the object {in_object:.3f}; "
+        f"PSNR above its bound {bounded:.2f}, by {margin:.1f} dB on average"
+    )
+
+
+def cost(options: argparse.Namespace, examples: Sequence[Example]) -> None:
+    """Print what the error bars take, in evaluations and in seconds, relative to the reconstruction alone."""
+    steps = np.array([int(one.evidence.stats.num_steps[0]) for one in examples])
+    products = np.array([int(one.evidence.products[0]) for one in examples])
+    ratio = (steps + products) / steps
+    print(
+        f"evaluations: {steps.mean():.1f} for the images, {products.mean():.1f} more for the error bars; together "
+        f"{ratio.mean():.2f} reconstructions ({ratio.min():.2f} to {ratio.max():.2f})"
+    )
+    recon, params = dj.load(options.model)
+    config = model_folders.load_config(options.model)
+    kspace = Slices(list_files(options.data)).example(0)
+    batch = Batch(kspace[None], config.mask(kspace.shape, (config.seed, 0))[None])
+    measured = Acquisition(config.data.noise, config.mask.calibration_fraction)(batch, jax.random.key(0)[None])
+    _, alone = median_timed(lambda: recon(params, measured.A, measured.kspace), 3)
+    sigma = noise_level(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
+    _, both = median_timed(lambda: gather(recon, params, measured.A, measured.kspace, sigma, jax.random.key(0)), 3)
+    print(f"seconds for one slice: {alone:.2f} for the image, {both:.2f} with the evidence ({both / alone:.2f} times)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="the name of a model, or a model folder")
+    parser.add_argument("--data", required=True, help="fully sampled files of the calibration")
+    parser.add_argument("--other", nargs="*", default=[], metavar="FILES", help="files of other people")
+    parser.add_argument("--stride", type=int, default=1, help="of --other, take every n-th slice")
+    parser.add_argument("--keep", type=Path, help="a folder for what was computed")
+    options = parser.parse_args()
+    calibration = model_folders.load_calibration(options.model)
+    if calibration is None:
+        raise SystemExit(f"{options.model}: has no calibration; run deqjax calibrate first")
+    examples = reconstructed(options, options.data)
+    scales: dict[str, Scale] = {"learned": calibration.scale, **baselines()}
+    psnr_scores = np.array([scores_of(one, calibration.scale, ALPHA)[1] for one in examples])
+    for part in (15, 19):
+        split_table(examples, scales, part)
+        print(f"  the PSNR is above its bound in {psnr_splits(psnr_scores, part):.3f} of the test images")
+    applied(options, examples, "the calibration slices themselves")
+    for files in options.other:
+        applied(options, reconstructed(options, files, options.stride), files)
+    cost(options, examples)
+
+
+if __name__ == "__main__":
+    main()
