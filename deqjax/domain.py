@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from deqjax.data import estimate_noise
 from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.masks import realised_acceleration
 from deqjax.physics.fourier import hann
@@ -16,9 +17,6 @@ TOLERANCE = 1.25
 
 LOW_PASS = 0.08
 """The width of the window, as a fraction of k-space, behind which phase and contrast are measured."""
-
-FAR = 0.15
-"""The share of the samples, those farthest from the centre of k-space, from which the noise is measured."""
 
 OBJECT_LEVEL = 0.2
 """The object is where the low-resolution image is above this fraction of its maximum."""
@@ -110,9 +108,7 @@ class Domain:
 def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     """Measure the conditions of undersampled k-space.
 
-    * The noise is ``sigma^2 = -q / log(3/4)``, where q is the lower quartile of ``|y|^2`` over the samples that are
-      farthest from the centre, a share of ``FAR``. This holds for complex Gaussian noise; signal makes it an upper
-      bound.
+    * The noise is measured by :func:`deqjax.data.estimate_noise`.
     * The phase is ``sqrt(sum w d^2 / sum w)`` over neighbouring pixels of the low-resolution image, where d is the
       difference of their phases and w the product of their magnitudes. The low resolution flattens a steep phase by a
       fifth.
@@ -138,15 +134,9 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
 
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     y, x = zero_filled.shape
-    planes = kspace.reshape(-1, y, x)
-    power = (planes.real**2 + planes.imag**2).astype(np.float64)
     energy = np.abs(zero_filled).astype(np.float64) ** 2
     scale = np.sqrt((energy**2).sum() / energy.sum()) if energy.any() else 0.0
-    radius = np.hypot((np.arange(y)[:, None] - y // 2) / y, (np.arange(x) - x // 2) / x)
-    far = (mask != 0) & (radius >= np.quantile(radius[mask != 0], 1 - FAR))
-    samples = power[:, far]
-    samples = samples[samples > 0]
-    sigma = np.sqrt(np.quantile(samples, 0.25) / -np.log(0.75)) if samples.size else 0.0
+    sigma = estimate_noise(kspace, mask)
     windows = [hann(np.arange(size) - size // 2, max(LOW_PASS * size, 3)) for size in (y, x)]
     low = ifft2c(fft2c(zero_filled / (scale or 1)) * np.outer(*windows).astype(np.float32)).astype(np.complex128)
     return Conditions(
@@ -156,7 +146,7 @@ def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray
         rows=y,
         lines=x,
         contrast=_contrast(np.abs(low)),
-        coils=len(planes),
+        coils=len(kspace.reshape(-1, y, x)),
     )
 
 
