@@ -1,6 +1,7 @@
 """Undersampled k-space as training data: one or two acquisitions of every slice, the same ones in the whole run."""
 
-import jax
+from typing import Any
+
 import numpy as np
 
 from deqjax.data.augment import Augment
@@ -20,22 +21,22 @@ class MeasuredBatch:
     True
     """
 
-    kspace: jax.Array | np.ndarray
+    kspace: Any
     """(batch, [coil,] y, x) complex64, undersampled and noisy."""
 
-    mask: jax.Array | np.ndarray
+    mask: Any
     """(batch, 1, x), or (batch, y, x) for points, float32, of zeros and ones."""
 
-    sigma: jax.Array | np.ndarray
+    sigma: Any
     """(batch,), the standard deviation of the complex noise, in the units of the k-space."""
 
-    number: jax.Array | np.ndarray
+    number: Any
     """(batch,) int32, which slice it is."""
 
-    second: tuple | None = None
+    second: tuple[Any, Any] | None = None
     """K-space and mask of a second acquisition of the same objects, with noise of its own."""
 
-    full: jax.Array | np.ndarray | None = None
+    full: Any = None
     """The full k-space without noise, only for objectives with targets."""
 
 

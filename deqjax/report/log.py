@@ -39,7 +39,7 @@ def validation_label(name: str) -> tuple[str, str]:
     """
     metric = name.removeprefix("validation_")
     label = metric.upper() if metric in ("psnr", "ssim", "nmse", "vif") else metric.replace("_", " ")
-    return f"validation {label}", "dB" if metric == "psnr" else ""
+    return f"validation {label}", "dB" if metric in ("psnr", "held_out_snr") else ""
 
 
 class TrainingLog:

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.config import Config
-from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
+from deqjax.data import Acquisitions, Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.domain import Domain, measure_conditions
 from deqjax.metrics import nmse, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.physics import Sense, add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
+from deqjax.run.without_targets import held_out_validation
 from deqjax.solvers import Stats
 from deqjax.types import Params
 
@@ -131,8 +132,21 @@ def evaluate_file(
     return Volume(scan.name, start, reconstructed, None if sampled else reference, all_stats, row, what_is_shown)
 
 
-def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, Params], float]:
-    """Prepare a quick validation: the mean PSNR of single slices that are evenly spread over the files."""
+def make_validation(config: Config, slices: Slices) -> tuple[str, Callable[[Reconstructor, Params], float]]:
+    """Prepare a quick validation of single slices that are evenly spread over the files.
+
+    Returns:
+      The name of the metric, and the function that measures its mean: the PSNR, or the ratio of signal to error of
+      lines that were held out of the measurement if there are no targets or ``run.validation`` asks for it.
+
+    Raises:
+      ValueError: a file cannot be read, or ``run.validation`` asks for targets that the files do not have.
+    """
+    fraction = config.mask.calibration_fraction
+    undersampled = any(slices.measured(i)[1] is not None for i in first_slices(slices))
+    if config.run.validation == "held_out" or (config.run.validation == "auto" and undersampled):
+        acquisitions = Acquisitions(slices, config.mask, (config.data.noise[1],) * 2)
+        return "validation_held_out_snr", held_out_validation(acquisitions, config.run.validation_slices, fraction)
     number = min(config.run.validation_slices, len(slices))
     chosen = [int(i) for i in np.linspace(0, len(slices) - 1, number).round()]
     measured = []
@@ -146,7 +160,12 @@ def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, 
         scores = [psnr(jnp.abs(recon(params, A, kspace)[0]), jnp.abs(target)) for A, kspace, target in measured]
         return float(np.mean(scores))
 
-    return validate
+    return "validation_psnr", validate
+
+
+def first_slices(slices: Slices) -> list[int]:
+    """Return the number of the first slice of every file."""
+    return list({path: i for i, (path, _) in reversed(list(enumerate(slices.index)))}.values())
 
 
 def undersample(
