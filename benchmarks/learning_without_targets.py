@@ -1,14 +1,14 @@
 """Learning without targets: python benchmarks/learning_without_targets.py --train=FILES --val=FILES [--only NAME ...]
 
-The script trains every experiment of benchmarks/learning_without_targets.toml. The runs stay in
-runs/learning_without_targets, so that a second call does not repeat them. The table shows the mean metrics on the
-validation files with noise and noise-free targets, which no training saw, the evaluations of the map, the share of
-slices that converged, and the share of the gain of the supervised training that each one reaches. Finally, the error
-that is estimated without a target is compared with the true error of every slice.
+The script trains every experiment of benchmarks/learning_without_targets.toml and keeps its results in
+runs/learning_without_targets, so that a second call does not repeat it. The table shows means over slices of the
+validation files with noise, against noise-free targets, which no training saw: the PSNR, the evaluations of the map,
+the share of slices that converged, the ratio of signal to error of lines held out of the noisy data, and the share of
+the gain of the supervised training that each experiment reaches. With --error-bars, the error that is estimated without
+a target is compared with the true error of every slice.
 """
 
 import argparse
-import csv
 import json
 import tomllib
 from pathlib import Path
@@ -20,69 +20,73 @@ from rich.console import Console
 from rich.table import Table
 
 from deqjax import model_folders
+from deqjax.config import Config, read_config
 from deqjax.data import Acquisitions, Slices, list_files
 from deqjax.masks import density
 from deqjax.metrics import psnr
-from deqjax.objectives import estimate_error, noisier_image
+from deqjax.objectives import Split, estimate_error, noisier_image
 from deqjax.physics import MaskedFourier, ifft2c
-from deqjax.run.folder import Run
-from deqjax.run.training_run import train
+from deqjax.reconstruct import Reconstructor
+from deqjax.run import fit
+from deqjax.run.experiment import reconstruction_experiment
+from deqjax.run.without_targets import decibel, held_out_error, hold_out
+from deqjax.types import Params
 
 HERE = Path(__file__).parent
-METRICS = ("PSNR zero-filled", "PSNR", "SSIM", "steps", "converged")
+OUT = Path("runs/learning_without_targets")
+METRICS = ("PSNR zero-filled", "PSNR", "evaluations", "converged", "held-out SNR")
 
 
-def metrics_of(run: Run) -> dict[str, float]:
-    """Return the mean metrics of the evaluation of a run, and the score by which it would be selected."""
-    with (run.evaluation / "volumes.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    found = {name: float(np.mean([float(row[name]) for row in rows])) for name in METRICS}
-    log = run.folder / "log.jsonl"
-    lines = log.read_text().splitlines() if log.exists() else []
-    scores = [json.loads(line).get("validation_held_out_snr") for line in lines]
-    return found | {"held-out SNR": next((score for score in reversed(scores) if score is not None), np.nan)}
+def test_slices(files: list[Path], slices: tuple[int, int], config: Config) -> Acquisitions:
+    """Return the noisy acquisitions of the validation slices; they are the same for every experiment."""
+    return Acquisitions(Slices(files, slices), config.mask, config.data.noise)
 
 
-def error_bars(model: Path, files: list[Path], noise: float) -> dict[str, float]:
-    """Compare the estimated error with the true error of every slice, on the sampled points and of the image."""
-    recon, params = model_folders.load(model)
-    config = model_folders.load_config(model)
-    acquisitions = Acquisitions(Slices(files), config.mask, (noise, noise))
+def score(recon: Reconstructor, params: Params, config: Config, acquisitions: Acquisitions) -> dict[str, float]:
+    """Return mean metrics over slices, with the target of each slice as its data range."""
+    rows = []
+    objective = config.phase[0].objective
+    for i in range(len(acquisitions)):
+        kspace, mask, sigma = acquisitions.acquire(i)
+        A, batch = MaskedFourier(jnp.asarray(mask)[None]), jnp.asarray(kspace)[None]
+        target = jnp.abs(ifft2c(jnp.asarray(acquisitions.slices.example(i))))
+        image, stats = recon(params, A, batch)
+        found = {
+            "PSNR zero-filled": psnr(jnp.abs(A.adjoint(batch)[0]), target),
+            "PSNR": psnr(jnp.abs(image[0]), target),
+            "evaluations": stats.num_steps[0],
+            "converged": stats.converged[0],
+            "held-out SNR": decibel(*held_out_error(recon, params, A, batch, hold_out(mask, 0.08, i))),
+        }
+        if isinstance(objective, Split) and objective.noisier:
+            keys, level = jax.random.split(jax.random.key(i), 1), jnp.full(1, sigma)
+            corrected, _ = noisier_image(recon, params, A, batch, level, objective.noisier, keys)
+            found["PSNR with the correction"] = psnr(jnp.abs(corrected[0]), target)
+        rows.append({name: float(value) for name, value in found.items()})
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def error_bars(recon: Reconstructor, params: Params, config: Config, acquisitions: Acquisitions) -> dict[str, float]:
+    """Compare the estimated with the true squared error of every slice, on the sampled points and of the image."""
     pairs: dict[str, list[tuple[float, float]]] = {"sampled points": [], "image": []}
     for i in range(len(acquisitions)):
         kspace, mask, sigma = acquisitions.acquire(i)
-        A, batch = MaskedFourier(jnp.asarray(mask)), jnp.asarray(kspace)[None]
+        A, batch = MaskedFourier(jnp.asarray(mask)[None]), jnp.asarray(kspace)[None]
         image, _ = recon(params, A, batch)
-        wrong = np.abs(
-            np.asarray(MaskedFourier(jnp.ones_like(A.mask)).forward(image)[0]) - acquisitions.slices.example(i)
-        )
+        predicted = MaskedFourier(jnp.ones_like(A.mask)).forward(image)[0]
+        wrong = np.abs(np.asarray(predicted) - acquisitions.slices.example(i)) ** 2
         weights = {"sampled points": mask, "image": mask / np.maximum(density(config.mask, kspace.shape), 0.02)}
         for name, weight in weights.items():
-            true = float(np.mean((mask if name == "sampled points" else 1) * wrong**2))
+            true = np.mean((mask if name == "sampled points" else 1) * wrong)
             keys = jax.random.split(jax.random.key(i), 1)
-            args = (A, batch, jnp.full(1, sigma), jnp.asarray(weight)[None], keys)
-            pairs[name].append((float(estimate_error(recon, params, *args)[0]), true))
+            estimate = estimate_error(recon, params, A, batch, jnp.full(1, sigma), jnp.asarray(weight)[None], keys)
+            pairs[name].append((float(estimate[0]), float(true)))
     found = {}
     for name, values in pairs.items():
-        estimated, true = np.array(values).T
-        found[f"{name}: correlation"] = float(np.corrcoef(estimated, true)[0, 1])
-        found[f"{name}: bias"] = float(estimated.mean() / true.mean() - 1)
+        estimated, actual = np.array(values).T
+        found[f"{name}: correlation"] = float(np.corrcoef(estimated, actual)[0, 1])
+        found[f"{name}: bias"] = float(estimated.mean() / actual.mean() - 1)
     return found
-
-
-def corrected_psnr(model: Path, files: list[Path], noise: float, noisier: float) -> float:
-    """Return the mean PSNR of the slices of a model of Robust SSDU with the correction of its noisier input."""
-    recon, params = model_folders.load(model)
-    config = model_folders.load_config(model)
-    acquisitions, scores = Acquisitions(Slices(files), config.mask, (noise, noise)), []
-    for i in range(len(acquisitions)):
-        kspace, mask, sigma = acquisitions.acquire(i)
-        keys = jax.random.split(jax.random.key(i), 1)
-        A, batch = MaskedFourier(jnp.asarray(mask)[None]), jnp.asarray(kspace)[None]
-        image, _ = noisier_image(recon, params, A, batch, jnp.full(1, sigma), noisier, keys)
-        target = ifft2c(jnp.asarray(acquisitions.slices.example(i)))
-        scores.append(float(psnr(jnp.abs(image[0]), jnp.abs(target))))
-    return float(np.mean(scores))
 
 
 def main() -> None:
@@ -91,31 +95,37 @@ def main() -> None:
     parser.add_argument("--val", required=True, help="fully sampled single-coil volumes of other people")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="the names of the experiments; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="the seeds of every experiment")
+    parser.add_argument("--slices", nargs=2, type=int, default=[4, 5], help="the validation slices of every file")
     parser.add_argument("--error-bars", action="store_true", help="only compare estimated and true errors of the start")
     options = parser.parse_args()
     plan = tomllib.loads((HERE / "learning_without_targets.toml").read_text())
-    files, noise = list_files(options.val), 0.3
+    files, path = list_files(options.val), HERE.parent / plan["config"]
+    given = [*plan["overrides"], f"data.train={options.train}", f"data.val={options.val}"]
     if options.error_bars:
-        print(error_bars(model_folders.find(plan["start"]), files, noise))
+        config = read_config(path, given)
+        recon, params = model_folders.load(plan["start"])
+        print(error_bars(recon, params, config, test_slices(files, tuple(options.slices), config)))
         return
-    given = [f"data.train={options.train}", f"data.val={options.val}"]
     results: dict[str, list[dict[str, float]]] = {}
     for seed in options.seeds:
         for name, changes in plan["experiment"].items():
             if options.only and name not in options.only:
                 continue
-            out = Path("runs/learning_without_targets") / f"{name.replace(' ', '_').replace(',', '')}-seed{seed}"
-            command = f"python benchmarks/learning_without_targets.py --only {name!r} --seeds {seed}"
-            run = train(HERE.parent / plan["config"], [*given, *changes, f"seed={seed}", f"out={out}"], command)
-            results.setdefault(name, []).append(metrics_of(run))
+            kept = OUT / f"{name.replace(' ', '_').replace(',', '')}-seed{seed}.json"
+            if not kept.exists():
+                config = read_config(path, [*given, *changes, f"seed={seed}"])
+                fitted = fit(reconstruction_experiment(config))
+                acquisitions = test_slices(files, tuple(options.slices), config)
+                found = score(model_folders.inference_method(config), fitted.params, config, acquisitions)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(found))
+            results.setdefault(name, []).append(json.loads(kept.read_text()))
             show(results, plan["start"], plan["ceiling"])
-            if name == "robust split":
-                print(f"with the correction: {corrected_psnr(run.model, files, noise, 0.75):.2f} dB (mean over slices)")
 
 
 def show(results: dict[str, list[dict[str, float]]], start: str, ceiling: str) -> None:
     """Print the mean over the seeds and the range of the PSNR."""
-    table = Table("experiment", "seeds", *METRICS, "held-out SNR", "PSNR range", "share", title_justify="left")
+    table = Table("experiment", "seeds", *METRICS, "PSNR range", "share of the gain", "with the correction")
     mean = {name: {key: np.mean([row[key] for row in rows]) for key in rows[0]} for name, rows in results.items()}
     for name, rows in results.items():
         values = [row["PSNR"] for row in rows]
@@ -123,8 +133,10 @@ def show(results: dict[str, list[dict[str, float]]], start: str, ceiling: str) -
         if start in mean and ceiling in mean and name != start:
             gain = mean[ceiling]["PSNR"] - mean[start]["PSNR"]
             share = f"{(mean[name]['PSNR'] - mean[start]['PSNR']) / gain:.0%}" if gain else "-"
-        numbers = [f"{mean[name][key]:.3f}" for key in (*METRICS, "held-out SNR")]
-        table.add_row(name, str(len(rows)), *numbers, f"{min(values):.2f} to {max(values):.2f}", share)
+        numbers = [f"{mean[name][key]:.2f}" for key in METRICS]
+        corrected = mean[name].get("PSNR with the correction")
+        more = "" if corrected is None else f"{corrected:.2f}"
+        table.add_row(name, str(len(rows)), *numbers, f"{min(values):.2f} to {max(values):.2f}", share, more)
     Console(width=150).print(table)
 
 
