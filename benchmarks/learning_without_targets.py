@@ -12,6 +12,7 @@ import argparse
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,7 @@ def score(recon: Reconstructor, params: Params, config: Config, acquisitions: Ac
         A, batch = MaskedFourier(jnp.asarray(mask)[None]), jnp.asarray(kspace)[None]
         target = jnp.abs(ifft2c(jnp.asarray(acquisitions.slices.example(i))))
         image, stats = recon(params, A, batch)
-        found = {
+        found: dict[str, Any] = {
             "PSNR zero-filled": psnr(jnp.abs(A.adjoint(batch)[0]), target),
             "PSNR": psnr(jnp.abs(image[0]), target),
             "evaluations": stats.num_steps[0],

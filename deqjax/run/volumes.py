@@ -16,7 +16,12 @@ from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.physics import Sense, add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
-from deqjax.run.without_targets import held_out_validation
+from deqjax.run.without_targets import (
+    held_out_validation,
+    hold_out,
+    measure_without_target,
+    row_without_target,
+)
 from deqjax.solvers import Stats
 from deqjax.types import Params
 
@@ -67,8 +72,10 @@ def evaluate_file(
     """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
     The name of the file is the seed of the mask. A file that stores a mask is undersampled already: it is used without
-    a crop and without more noise, and it has no target. Magnitudes are cropped to the size in the header of the file.
-    The metrics are those of the volume, with its maximum as the data range.
+    a crop and without more noise, and it has no target. Its row has instead how well lines that are held out of the
+    measurement are predicted ("held-out SNR", dB), and the relative error on the samples that Stein's estimate gives
+    for noise of the level of the outer samples ("estimated error"). Magnitudes are cropped to the size in the header of
+    the file. The metrics are those of the volume, with its maximum as the data range.
 
     Args:
       recon: the method.
@@ -99,6 +106,7 @@ def evaluate_file(
     zero_filled: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     stats: list[Stats] = []
+    known: list[np.ndarray] = []
     for first in range(0, len(kspace), batch_size):
         full = jnp.asarray(kspace[first : first + batch_size])
         part = len(full)
@@ -109,6 +117,9 @@ def evaluate_file(
         aliased = A.adjoint(measured)
         for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
             kept.append(np.abs(np.asarray(batch[:part])))
+        if sampled:
+            out = hold_out(np.asarray(mask), config.mask.calibration_fraction, seed=0)
+            known.append(measure_without_target(recon, params, A, measured, out)[:, :part])
         if first <= middle < first + part:
             if domain is not None:
                 found = measure_conditions(np.asarray(measured), np.asarray(mask), np.asarray(aliased))
@@ -123,7 +134,10 @@ def evaluate_file(
         reference = scan.target
     all_stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
     row: Row = {"volume": scan.name, "slices": len(reconstructed)}
-    row |= {} if sampled else _metrics(reconstructed, start, reference)
+    if sampled:
+        row |= row_without_target(np.concatenate(known, axis=1))
+    else:
+        row |= _metrics(reconstructed, start, reference)
     row |= _convergence(all_stats)
     row |= {} if domain is None else {OUTSIDE: "; ".join(outside)}
     number = scan.slices[middle] if scan.slices else there[0] + middle

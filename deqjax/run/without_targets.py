@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.data import Acquisitions
-from deqjax.objectives import measurement
+from deqjax.data import Acquisitions, estimate_noise
+from deqjax.objectives import estimate_error, measurement
 from deqjax.physics import ifft2c
 from deqjax.physics.calibration_region import calibration_size
 from deqjax.reconstruct import Reconstructor
@@ -74,6 +74,42 @@ def decibel(error: np.ndarray | float, energy: np.ndarray | float) -> float:
     """
     total, wrong = float(np.sum(energy)), float(np.sum(error))
     return float(10 * np.log10(total / wrong)) if total > 0 and wrong > 0 else 0.0
+
+
+def measure_without_target(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, out: np.ndarray
+) -> np.ndarray:
+    """Measure what is known of reconstructions without their targets.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model of a batch.
+      kspace: (batch, [coil,] y, x), what was measured.
+      out: the mask of what is held out, see :func:`hold_out`.
+
+    Returns:
+      (4, batch): the squared error and the energy of the samples held out; Stein's estimate of the squared error on all
+      samples, with the noise level of the outer samples; and the energy of all samples.
+    """
+    batch, pixels = kspace.shape[0], kspace.shape[-2] * kspace.shape[-1]
+    mask = np.broadcast_to(np.asarray(A.mask), (batch, *np.shape(A.mask)[-2:]))  # type: ignore[attr-defined]
+    sigma = np.array([estimate_noise(one, lines) for one, lines in zip(np.asarray(kspace), mask)], np.float32)
+    keys = jax.random.split(jax.random.key(0), batch)
+    estimate = estimate_error(recon, params, A, kspace, jnp.asarray(sigma), jnp.asarray(mask), keys)
+    energy = np.sum(np.abs(np.asarray(kspace)) ** 2, axis=tuple(range(1, kspace.ndim)))
+    return np.stack([*held_out_error(recon, params, A, kspace, out), pixels * np.asarray(estimate), energy])
+
+
+def row_without_target(measured: np.ndarray) -> dict[str, float]:
+    """Return the columns of a table for the results (4, slice) of :func:`measure_without_target`.
+
+    >>> row_without_target(np.array([[0.1], [1.0], [0.04], [4.0]]))
+    {'held-out SNR': 10.0, 'estimated error': 0.1}
+    """
+    error, energy, estimate, everything = measured.sum(axis=1)
+    relative = float(np.sqrt(max(estimate, 0.0) / everything)) if everything > 0 else 0.0
+    return {"held-out SNR": decibel(error, energy), "estimated error": relative}
 
 
 def held_out_validation(
