@@ -56,7 +56,9 @@ def test_a_model_is_trained_and_evaluated_on_undersampled_files_alone(experiment
     assert [row["step"] for row in rows if "validation_held_out_snr" in row] == [4, 6]
     text = (tmp_path / "run" / "model" / "README.md").read_text()
     assert f"Validation held out SNR: {rows[-1]['validation_held_out_snr']:.2f} dB" in text
-    assert model_folders.load_domain(tmp_path / "run" / "model").acceleration[0] > 1
+    domain = model_folders.load_domain(tmp_path / "run" / "model")
+    assert domain is not None
+    assert domain.acceleration[0] > 1
     assert "held-out SNR" in (tmp_path / "run" / "evaluation" / "volumes.csv").read_text()
 
 
