@@ -182,7 +182,7 @@ def solve(
     images, zero_filled, stats = [], [], []
     for first in range(0, count, batch_size):
         index = np.minimum(np.arange(first, first + batch_size), count - 1)
-        A, kspace = _measurement(prepared, index)
+        A, kspace = measurement_of_slices(prepared, index)
         image, solved = method.recon(method.params, A, kspace)
         kept = slice(min(batch_size, count - first))
         images.append(np.asarray(image)[kept])
@@ -215,7 +215,7 @@ def solve(
     )
 
 
-def _measurement(prepared: PreparedScan, index: np.ndarray) -> tuple[ForwardModel, jax.Array]:
+def measurement_of_slices(prepared: PreparedScan, index: np.ndarray) -> tuple[ForwardModel, jax.Array]:
     """Return the forward model and the k-space of some slices; what all slices share has no slice axis."""
 
     def of_slices(values: np.ndarray) -> jax.Array:

@@ -19,6 +19,7 @@ from deqjax.report import code, comparison, html_table, paragraph, picture, writ
 from deqjax.run.compilation_cache import cache_folder
 from deqjax.run.image_files import output_paths, suffix_of, write_image
 from deqjax.run.reconstruction_commands import add_command
+from deqjax.run.zero_shot import fine_tune
 
 COMPARED = ("zero-filled", "cg-sense", "total-variation")
 """The methods with which ``--compare`` compares."""
@@ -46,6 +47,7 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
           deqjax reconstruct 'scans/*.h5' -o 'images/{name}.png' --model total-variation
           deqjax reconstruct kspace.cfl --maps maps.cfl --mask mask.npy -o image.npz
           deqjax reconstruct full.h5 --acceleration 4 --compare -o image.png
+          deqjax reconstruct scan.h5 --self-supervised -o image.nii.gz
         """,
     )
     command.add_argument("files", nargs="+", metavar="IN", help="files, folders or glob patterns")
@@ -61,6 +63,9 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--acceleration", type=float, metavar="R", help="undersample fully sampled files R times")
     command.add_argument("--phase-axis", type=int, default=-1, choices=(-1, -2), help="-1 for x (default), -2 for y")
+    command.add_argument(
+        "--self-supervised", action="store_true", help="fine-tune the model on each scan, without a target (minutes)"
+    )
     command.add_argument("--compare", action="store_true", help="compare with classical methods, in a table and a PNG")
     command.add_argument("--report", type=Path, metavar="FOLDER", help="write a page with pictures to a new folder")
 
@@ -81,8 +86,11 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
     for file, out in zip(files, outputs):
         try:
             prepared = prepare(file, mask, None if args.maps == "none" else args.maps, args.phase_axis)
+            tuned, tuning = method, ""
+            if args.self_supervised:
+                tuned, tuning = fine_tune(prepared, method, say=lambda text: print(text, file=sys.stderr, flush=True))
             with progress(file.name, prepared) as done:
-                result = solve(prepared, method, progress=done)
+                result = solve(prepared, tuned, progress=done)
             notes = write_image(out, result, prepared)
         except ValueError as error:
             if len(files) == 1:
@@ -91,6 +99,8 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
             good = False
             continue
         print(f"{file.name}: {result.verdict} -> {out}")
+        if tuning:
+            print(f"  {tuning}")
         for text in (*result.assumed, *notes):
             print(f"  assumed: {text}")
         for text in result.warnings:
