@@ -1,4 +1,6 @@
-"""Learning without targets: python benchmarks/learning_without_targets.py --train=FILES --val=FILES [--only NAME ...]
+"""How near learning without targets comes to supervision: python benchmarks/learning_without_targets.py
+
+    python benchmarks/learning_without_targets.py --train=FILES --val=FILES [--only NAME ...] [--seeds 0 1 2]
 
 The script trains every experiment of benchmarks/learning_without_targets.toml and keeps its results in
 runs/learning_without_targets, so that a second call does not repeat it. The table shows means over slices of the

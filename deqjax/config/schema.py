@@ -108,7 +108,7 @@ class RunSettings:
       validate_every: steps between validations.
       validation_slices: number of slices in a validation.
       validation: what a validation measures: the PSNR against the ``target``, or how well lines that were ``held_out``
-        of the measurement are predicted; ``auto`` takes the target if the files have one.
+        of the measurement are predicted; ``auto`` takes the target if the first file has one.
       checkpoint_every: steps between checkpoints.
       parallel: how a step runs on several devices.
     """

@@ -1,5 +1,6 @@
 """Undersampled k-space as training data: one or two acquisitions of every slice, the same ones in the whole run."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from deqjax.data.batches import AUGMENT_STREAM, check_batch, check_shapes, slice
 from deqjax.data.fourier_numpy import ifft2c
 from deqjax.data.noise_level import estimate_noise
 from deqjax.data.slices import Slices
+from deqjax.physics.calibration_region import calibration_size
 from deqjax.pytree import operand
 from deqjax.types import Mask
 
@@ -106,6 +108,8 @@ class Acquisitions:
                     f"{path}: slice {number} is undersampled, so that no second acquisition can be simulated: name the "
                     "files of the second acquisitions in data.second, or use an objective that needs one, such as Split"
                 )
+            if kspace.ndim == 3:
+                self._check_centre(path, number, mask)
             return kspace, mask, estimate_noise(kspace, mask)
         name = tuple(map(ord, path.name))
         mask = self._mask(kspace.shape, (self._seed, which, number, *name))
@@ -116,6 +120,16 @@ class Acquisitions:
             noise = rng.normal(size=(2, *kspace.shape)) * (sigma / np.sqrt(2))
             kspace = kspace + (noise[0] + 1j * noise[1]).astype(np.complex64)
         return mask * kspace, mask, sigma
+
+    def _check_centre(self, path: Path, number: int, mask: np.ndarray) -> None:
+        """Raise a ValueError if the centre, from which the coil sensitivities are estimated, is not sampled fully."""
+        fraction = self._mask.calibration_fraction
+        start, count = calibration_size(mask.shape[-1], fraction or 0)
+        if fraction is not None and mask.shape[-2] == 1 and not mask[..., start : start + count].all():
+            raise ValueError(
+                f"{path}: slice {number} does not sample the {count} central lines from which the coil sensitivities "
+                f"are estimated; make mask.center_fraction, which is {fraction}, smaller"
+            )
 
     def batch(
         self, batch_size: int, augment: Augment, seed: int, step: int, *, second: bool = False, full: bool = False

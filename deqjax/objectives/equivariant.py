@@ -40,7 +40,7 @@ class MultiOperatorImaging:
 
     Attributes:
       weight: of the consistency.
-      data: how x_1 is compared with the data. For noisy data, use R2R or Split.
+      data: how x_1 is compared with the data. For noisy data, use R2R or Split. Its own ``jacobian`` is not used.
       noise: whether noise of the level of the data is added to the second measurement.
       jacobian: the penalty that keeps the map contracting.
 
@@ -94,7 +94,7 @@ class EquivariantImaging:
     Attributes:
       weight: of the consistency.
       degrees: the largest angle of the rotation, either way. Corners that were outside the image are 0.
-      data: how x_1 is compared with the data.
+      data: how x_1 is compared with the data. Its own ``jacobian`` is not used.
       noise: whether noise of the level of the data is added to the second measurement.
       jacobian: the penalty that keeps the map contracting.
 

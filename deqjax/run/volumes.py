@@ -151,14 +151,14 @@ def make_validation(config: Config, slices: Slices) -> tuple[str, Callable[[Reco
 
     Returns:
       The name of the metric, and the function that measures its mean: the PSNR, or the ratio of signal to error of
-      lines that were held out of the measurement if there are no targets or ``run.validation`` asks for it.
+      lines that were held out of the measurement if the first file has no target or ``run.validation`` asks for it.
 
     Raises:
       ValueError: a file cannot be read, or ``run.validation`` asks for targets that the files do not have.
     """
     fraction = config.mask.calibration_fraction
-    undersampled = any(slices.measured(i)[1] is not None for i in first_slices(slices))
-    if config.run.validation == "held_out" or (config.run.validation == "auto" and undersampled):
+    undersampled = config.run.validation == "auto" and slices.measured(0)[1] is not None
+    if undersampled or config.run.validation == "held_out":
         acquisitions = Acquisitions(slices, config.mask, (config.data.noise[1],) * 2)
         return "validation_held_out_snr", held_out_validation(acquisitions, config.run.validation_slices, fraction)
     number = min(config.run.validation_slices, len(slices))
@@ -175,11 +175,6 @@ def make_validation(config: Config, slices: Slices) -> tuple[str, Callable[[Reco
         return float(np.mean(scores))
 
     return "validation_psnr", validate
-
-
-def first_slices(slices: Slices) -> list[int]:
-    """Return the number of the first slice of every file."""
-    return list({path: i for i, (path, _) in reversed(list(enumerate(slices.index)))}.values())
 
 
 def undersample(

@@ -62,7 +62,8 @@ def held_out_error(
     """
     kept, target = (dataclasses.replace(A, mask=A.mask * values) for values in (1 - out, out))  # type: ignore
     image, _ = recon(params, kept, jnp.asarray((1 - out) * kspace))
-    difference, axes = np.asarray(target.forward(image) - out * kspace), tuple(range(1, kspace.ndim))
+    predicted, axes = recon.forward_model(params, target).forward(image), tuple(range(1, kspace.ndim))
+    difference = np.asarray(predicted - out * kspace)
     return tuple(np.sum(np.abs(values) ** 2, axis=axes) for values in (difference, np.asarray(out * kspace)))  # type: ignore
 
 

@@ -64,6 +64,14 @@ def test_undersampled_files_are_taken_as_they_are(tmp_path):
         acquisitions.batch(1, Augment(), 0, 0, full=True)
 
 
+def test_the_centre_of_several_coils_must_be_sampled(tmp_path):
+    kspace = phantom_volume(0, SHAPE, coils=2).kspace
+    slices = Slices([write_volume(tmp_path / "a.h5", kspace * MASK(SHAPE, 0))])
+    assert Acquisitions(slices, MASK).acquire(0)[0].shape == (2, 20, 16)
+    with pytest.raises(ValueError, match=r"a.h5: slice 0 does not sample the 14 central lines.*center_fraction"):
+        Acquisitions(slices, masks.CartesianRandom(1, 0.9)).acquire(0)
+
+
 def test_crops_of_undersampled_files(tmp_path):
     kspace, mask = phantom_volume(0, SHAPE).kspace, MASK(SHAPE, 0)
     path = write_volume(tmp_path / "a.h5", kspace * mask)
