@@ -26,8 +26,7 @@ from timing import median_timed
 
 import deqjax as dj
 from deqjax import model_folders
-from deqjax.data import Batch, Slices, list_files
-from deqjax.domain import noise_level
+from deqjax.data import Batch, Slices, estimate_noise, list_files
 from deqjax.metrics import psnr
 from deqjax.objectives import Acquisition
 from deqjax.run.calibration import acquired_examples
@@ -135,7 +134,7 @@ def cost(options: argparse.Namespace, examples: Sequence[Example]) -> None:
     batch = Batch(kspace[None], config.mask(kspace.shape, (config.seed, 0))[None])
     measured = Acquisition(config.data.noise, config.mask.calibration_fraction)(batch, jax.random.key(0)[None])
     _, alone = median_timed(lambda: recon(params, measured.A, measured.kspace), 3)
-    sigma = noise_level(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
+    sigma = estimate_noise(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
     _, both = median_timed(lambda: gather(recon, params, measured.A, measured.kspace, sigma, jax.random.key(0)), 3)
     print(f"seconds for one slice: {alone:.2f} for the image, {both:.2f} with the evidence ({both / alone:.2f} times)")
 

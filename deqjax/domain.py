@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from deqjax.data import estimate_noise
 from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.masks import realised_acceleration
 from deqjax.physics.fourier import hann
@@ -16,9 +17,6 @@ TOLERANCE = 1.25
 
 LOW_PASS = 0.08
 """The width of the window, as a fraction of k-space, behind which phase and contrast are measured."""
-
-FAR = 0.15
-"""The share of the samples, those farthest from the centre of k-space, from which the noise is measured."""
 
 OBJECT_LEVEL = 0.2
 """The object is where the low-resolution image is above this fraction of its maximum."""
@@ -113,7 +111,7 @@ class Domain:
 def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     """Measure the conditions of undersampled k-space.
 
-    * The noise is that of :func:`noise_level`.
+    * The noise is measured by :func:`deqjax.data.estimate_noise`.
     * The phase is ``sqrt(sum w d^2 / sum w)`` over neighbouring pixels of the low-resolution image, where d is the
       difference of their phases and w the product of their magnitudes. The low resolution flattens a steep phase by a
       fifth.
@@ -137,39 +135,11 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
     return Conditions(**median)
 
 
-def noise_level(kspace: np.ndarray, mask: np.ndarray) -> float:
-    """Estimate the standard deviation of the complex noise in the samples of one slice, in the units of the k-space.
-
-    ``sigma^2 = -q / log(3/4)``, where q is the lower quartile of ``|y|^2`` over the samples that are farthest from the
-    centre, a share of ``FAR``. This holds for complex Gaussian noise; signal makes it an upper bound.
-
-    Args:
-      kspace: ([coil,] y, x) complex.
-      mask: zeros and ones, broadcasts against (y, x).
-
-    Returns:
-      The standard deviation; 0 if all these samples are 0.
-
-    >>> rng = np.random.default_rng(0)
-    >>> noise = rng.normal(size=(64, 64)) + 1j * rng.normal(size=(64, 64))
-    >>> 1.3 < noise_level(noise, np.ones((1, 64))) < 1.5
-    True
-    """
-    y, x = kspace.shape[-2:]
-    planes, sampled = kspace.reshape(-1, y, x), np.broadcast_to(mask != 0, (y, x))
-    radius = np.hypot((np.arange(y)[:, None] - y // 2) / y, (np.arange(x) - x // 2) / x)
-    far = planes[:, sampled & (radius >= np.quantile(radius[sampled], 1 - FAR))].astype(np.complex128)
-    power = far.real**2 + far.imag**2
-    samples = power[power > 0]
-    return float(np.sqrt(np.quantile(samples, 0.25) / -np.log(0.75))) if samples.size else 0.0
-
-
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     y, x = zero_filled.shape
-    planes = kspace.reshape(-1, y, x)
     energy = np.abs(zero_filled).astype(np.float64) ** 2
     scale = np.sqrt((energy**2).sum() / energy.sum()) if energy.any() else 0.0
-    sigma = noise_level(planes, mask)
+    sigma = estimate_noise(kspace, mask)
     windows = [hann(np.arange(size) - size // 2, max(LOW_PASS * size, 3)) for size in (y, x)]
     low = ifft2c(fft2c(zero_filled / (scale or 1)) * np.outer(*windows).astype(np.float32)).astype(np.complex128)
     return Conditions(
@@ -179,7 +149,7 @@ def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray
         rows=y,
         lines=x,
         contrast=_contrast(np.abs(low)),
-        coils=len(planes),
+        coils=len(kspace.reshape(-1, y, x)),
     )
 
 

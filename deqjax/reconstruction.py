@@ -14,8 +14,8 @@ import numpy as np
 from deqjax import model_folders
 from deqjax.certificates import Certificate, describe_certificate, reconstruct_certified
 from deqjax.classical_methods import METHODS, classical_method
-from deqjax.data import ScanWarning
-from deqjax.domain import Domain, measure_conditions, noise_level
+from deqjax.data import ScanWarning, estimate_noise
+from deqjax.domain import Domain, measure_conditions
 from deqjax.input_checks.preparation import PreparedScan, prepare
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor
@@ -233,12 +233,12 @@ def solve(
     contraction = None
     for first in range(0, count, batch_size):
         index = np.minimum(np.arange(first, first + batch_size), count - 1)
-        A, kspace = _measurement(prepared, index)
+        A, kspace = measurement_of_slices(prepared, index)
         kept = slice(min(batch_size, count - first))
         if calibration is None:
             image, solved, certified = reconstruct_certified(method.recon, method.params, A, kspace, contraction)
         else:
-            sigma = [noise_level(prepared.kspace[i], prepared.mask[i % len(prepared.mask)]) for i in index]
+            sigma = [estimate_noise(prepared.kspace[i], prepared.mask[i % len(prepared.mask)]) for i in index]
             evidence = gather(method.recon, method.params, A, kspace, sigma, jax.random.key(first))
             image, solved, certified = evidence.image, evidence.stats, None
             bounds.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], calibration.bounds(evidence)))
@@ -287,7 +287,7 @@ def solve(
     )
 
 
-def _measurement(prepared: PreparedScan, index: np.ndarray) -> tuple[ForwardModel, jax.Array]:
+def measurement_of_slices(prepared: PreparedScan, index: np.ndarray) -> tuple[ForwardModel, jax.Array]:
     """Return the forward model and the k-space of some slices; what all slices share has no slice axis."""
 
     def of_slices(values: np.ndarray) -> jax.Array:

@@ -326,6 +326,36 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuredObjective(Objective, Protocol):
+    """An objective without targets, which is trained on :class:`deqjax.data.MeasuredBatch`."""
+
+    @property
+    def acquisitions(self) -> int:
+        """The number of acquisitions of every object that it needs, 1 or 2."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What of a measurement a reconstruction sees, and with what the result is compared: a setting."""
+
+    @property
+    def acquisitions(self) -> int:
+        """The number of acquisitions of every object that it needs, 1 or 2."""
+        ...
+
+    def sample(self, problem: Any, batch: Any, keys: jax.Array, /) -> Any:
+        """Return the :class:`deqjax.objectives.Sample` of a :class:`deqjax.data.MeasuredBatch`.
+
+        Args:
+          problem: the :class:`deqjax.objectives.Problem`.
+          batch: the acquisitions; k-space outside the masks is 0.
+          keys: one JAX key per image, (batch,).
+        """
+        ...
+
+
 ObjectiveFunction = Callable[[Params, Params, Any, jax.Array, Any], tuple[jax.Array, Metrics]]
 """``(method parameters, loss parameters, batch, one JAX key per image, probe) -> (scalar, metrics)``.
 

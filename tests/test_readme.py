@@ -9,7 +9,7 @@ import pytest
 from deqjax.run.cli import make_parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["conventions", "equilibrium", "classical", "reconstruct", "solvers", "train", "uncertainty"]
+PAGES = ["conventions", "equilibrium", "classical", "reconstruct", "solvers", "train", "uncertainty", "without_targets"]
 FENCED = r"^```(\w*)[^\n]*\n(.*?)^```$"
 
 

@@ -48,6 +48,10 @@ class Data:
       noise: range of the standard deviation of the complex noise that is added to the measurement. The level is drawn
         for each image, relative to the scale of the image (:class:`deqjax.EnergyScale`).
       augment: random changes of the training images.
+      second: the second acquisitions of the training files, file by file, for objectives that learn from pairs. If it
+        is empty, they are simulated.
+      fixed_acquisitions: whether objectives with targets see one acquisition of each slice in the whole run, as those
+        without targets always do, and not a new mask and new noise in every step.
       phantoms: the simulated brains.
     """
 
@@ -59,6 +63,8 @@ class Data:
     crop_mode: Literal["field_of_view", "resolution"] = "field_of_view"
     noise: tuple[float, float] = (0.0, 0.0)
     augment: Augment = field(default_factory=Augment)
+    second: str = ""
+    fixed_acquisitions: bool = False
     phantoms: Phantoms = field(default_factory=Phantoms)
 
 
@@ -102,6 +108,8 @@ class RunSettings:
       ema: decay of the moving average of the parameters, which is evaluated and saved.
       validate_every: steps between validations.
       validation_slices: number of slices in a validation.
+      validation: what a validation measures: the PSNR against the ``target``, or how well lines that were ``held_out``
+        of the measurement are predicted; ``auto`` takes the target if the first file has one.
       checkpoint_every: steps between checkpoints.
       parallel: how a step runs on several devices.
     """
@@ -112,6 +120,7 @@ class RunSettings:
     ema: float = 0.999
     validate_every: int = 100
     validation_slices: int = 8
+    validation: Literal["auto", "target", "held_out"] = "auto"
     checkpoint_every: int = 100
     parallel: Literal["shard_map", "pmap"] = "shard_map"
 

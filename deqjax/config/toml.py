@@ -21,7 +21,20 @@ import jax
 import tomli_w
 
 from deqjax import implicit, losses, maps, masks, nets, normalisation, objectives, priors, solvers
-from deqjax.types import Adjoint, IterationMap, Loss, Mask, MultiScaleNet, Net, Normalisation, Objective, Prior, Solver
+from deqjax.types import (
+    Adjoint,
+    IterationMap,
+    Loss,
+    Mask,
+    MeasuredObjective,
+    MultiScaleNet,
+    Net,
+    Normalisation,
+    Objective,
+    Prior,
+    Sampler,
+    Solver,
+)
 
 Choices = Mapping[Any, types.ModuleType]
 
@@ -36,6 +49,8 @@ CHOICES: Choices = {
     Normalisation: normalisation,
     Loss: losses,
     Objective: objectives,
+    MeasuredObjective: objectives,
+    Sampler: objectives,
 }
 """Where the names of each kind of choice come from: a protocol, and the module that exports its settings."""
 

@@ -1,5 +1,6 @@
 """Host-side data in NumPy and h5py: reading and writing files, training batches, and a data set of invented heads."""
 
+from deqjax.data.acquisitions import Acquisitions, MeasuredBatch
 from deqjax.data.augment import Augment
 from deqjax.data.batches import Batch, batch_at, prefetch
 from deqjax.data.crop import crop_field_of_view, crop_image, crop_kspace, lower_resolution
@@ -12,6 +13,7 @@ from deqjax.data.formats.ismrmrd_writing import write_ismrmrd
 from deqjax.data.formats.nifti import read_nifti, write_nifti
 from deqjax.data.formats.npz import read_npz, write_npz
 from deqjax.data.mixed_batches import scan_batches
+from deqjax.data.noise_level import estimate_noise
 from deqjax.data.phantoms.coil_maps import birdcage_maps
 from deqjax.data.phantoms.volumes import phantom_image, phantom_volume, write_phantoms
 from deqjax.data.scan import Scan, ScanWarning, describe
@@ -19,8 +21,10 @@ from deqjax.data.scan_files import list_files, open_scan, scan_shape
 from deqjax.data.slices import Slices
 
 __all__ = [
+    "Acquisitions",
     "Augment",
     "Batch",
+    "MeasuredBatch",
     "Scan",
     "ScanWarning",
     "Slices",
@@ -30,6 +34,7 @@ __all__ = [
     "crop_image",
     "crop_kspace",
     "describe",
+    "estimate_noise",
     "list_files",
     "lower_resolution",
     "open_scan",

@@ -2,8 +2,9 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import jax
@@ -73,8 +74,7 @@ def batch_at(slices: Slices, mask: Mask, batch_size: int, augment: Augment, seed
     >>> batch.kspace.shape, batch.mask.shape
     ((2, 16, 16), (2, 1, 16))
     """
-    if batch_size < 1 or seed < 0 or step < 0:
-        raise ValueError(f"need batch_size >= 1, seed >= 0 and step >= 0; got {batch_size}, {seed} and {step}")
+    check_batch(batch_size, seed, step)
     kspaces, patterns, origins = [], [], []
     for position in range(batch_size):
         i = slice_number(len(slices), seed, step * batch_size + position)
@@ -82,12 +82,23 @@ def batch_at(slices: Slices, mask: Mask, batch_size: int, augment: Augment, seed
         kspaces.append(augment(slices.example(i), rng))
         patterns.append(mask(kspaces[-1].shape, (seed, step, position)))
         origins.append(slices.index[i])
-    if len({kspace.shape for kspace in kspaces}) > 1:
-        found = ", ".join(f"{path.name} {kspace.shape}" for (path, _), kspace in zip(origins, kspaces))
+    check_shapes([kspace.shape for kspace in kspaces], origins)
+    return Batch(np.stack(kspaces), np.stack(patterns))
+
+
+def check_batch(batch_size: int, seed: int, step: int) -> None:
+    """Raise a ValueError for a batch size, a seed or a step that is out of its range."""
+    if batch_size < 1 or seed < 0 or step < 0:
+        raise ValueError(f"need batch_size >= 1, seed >= 0 and step >= 0; got {batch_size}, {seed} and {step}")
+
+
+def check_shapes(shapes: Sequence[tuple[int, ...]], origins: Sequence[tuple[Path, int]]) -> None:
+    """Raise a ValueError if the slices of one batch, with these files and numbers, differ in shape."""
+    if len(set(shapes)) > 1:
+        found = ", ".join(f"{path.name} {shape}" for (path, _), shape in zip(origins, shapes))
         raise ValueError(
             f"the slices of one batch need one k-space shape ([coil,] y, x), got {found}: set data.crop or augment.crop"
         )
-    return Batch(np.stack(kspaces), np.stack(patterns))
 
 
 def slice_number(total: int, seed: int, n: int) -> int:

@@ -64,31 +64,32 @@ def scan_shape(path: str | Path) -> tuple[int, ...]:
     return _recognise(path).shape(path)
 
 
-def read_kspace(path: str | Path, index: int) -> np.ndarray:
-    """Read the fully sampled k-space of one slice, and as little else of the file as its format allows.
+def read_kspace(path: str | Path, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the k-space of one slice and its mask, and as little else of the file as its format allows.
 
     Args:
       path: the file.
       index: number of the slice, counted from 0.
 
     Returns:
-      k-space ([coil,] y, x) complex64.
+      k-space ([coil,] y, x) complex64, and the mask, zeros and ones that broadcast against (y, x). The mask is None if
+      the slice is fully sampled.
 
     Raises:
-      ValueError: in the cases of `open_scan`, and for a file that is undersampled, which is no training data.
+      ValueError: in the cases of `open_scan`.
 
     >>> import tempfile
     >>> from deqjax.data import write_bart
-    >>> read_kspace(write_bart(tempfile.mkdtemp() + "/scan", np.ones((3, 5, 8, 6), np.complex64)), 2).shape
-    (5, 8, 6)
+    >>> kspace, mask = read_kspace(write_bart(tempfile.mkdtemp() + "/scan", np.ones((3, 5, 8, 6), np.complex64)), 2)
+    >>> kspace.shape, mask
+    ((5, 8, 6), None)
     """
     read = _recognise(path).read
     if read is read_volume:
         return read_fastmri_kspace(path, index)
     scan = read(path, (index, index))
-    if scan.mask is not None:
-        raise ValueError(f"{path}: slice {index} is undersampled; give fully sampled files, or evaluate it as it is")
-    return scan.kspace[0]
+    mask = scan.mask[0] if scan.mask is not None and scan.mask.ndim == 3 else scan.mask
+    return scan.kspace[0], mask
 
 
 def list_files(path: str | Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from deqjax.data.crop import crop_field_of_view, lower_resolution
+from deqjax.data.crop import crop_field_of_view, crop_kspace, lower_resolution
 from deqjax.data.scan_files import read_kspace, scan_shape
 
 CropMode = Literal["field_of_view", "resolution"]
@@ -75,7 +75,7 @@ class Slices:
                 f"{coil_axis[True]} has coils (slice, coil, y, x) and {coil_axis[False]} has none (slice, y, x): give "
                 "files of one kind only"
             )
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cache: OrderedDict[int, tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
         self._cache_bytes, self._free_bytes, self._lock = cache_bytes, cache_bytes, threading.Lock()
 
     def __len__(self) -> int:
@@ -93,6 +93,29 @@ class Slices:
         Raises:
           ValueError: the index has no slice ``i``, or the file is damaged or undersampled.
         """
+        kspace, mask = self.measured(i)
+        if mask is not None:
+            path, number = self.index[i]
+            raise ValueError(
+                f"{path}: slice {number} is undersampled, and this needs the full k-space: give fully sampled files, "
+                "train with an objective that needs no targets (docs/without_targets.md), or evaluate it as it is"
+            )
+        return kspace
+
+    def measured(self, i: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read the k-space of one slice as it was measured, and its mask.
+
+        Args:
+          i: number of the slice in the index.
+
+        Returns:
+          k-space ([coil,] y, x) complex64, and the mask that broadcasts against (y, x), or None if the slice is fully
+          sampled. Both are read-only.
+
+        Raises:
+          ValueError: the index has no slice ``i``, the file is damaged, or the crop to a smaller field of view needs
+            lines that were not measured.
+        """
         if not 0 <= i < len(self.index):
             raise ValueError(f"no slice {i}: there are {len(self.index)} slices, counted from 0")
         with self._lock:
@@ -100,21 +123,41 @@ class Slices:
                 self._cache.move_to_end(i)
                 return self._cache[i]
         path, number = self.index[i]
-        kspace = read_kspace(path, number)
+        kspace, mask = read_kspace(path, number)
         if self.crop is not None:
             try:
-                kspace = self._reduce(kspace, self.crop)
+                kspace, mask = self._cropped(kspace, mask, self.crop)
             except ValueError as error:
                 raise ValueError(f"{path}: {error} (data.crop)") from error
         kspace.setflags(write=False)
+        if mask is not None:
+            mask = np.asarray(mask, np.float32)
+            mask.setflags(write=False)
         with self._lock:
-            self._keep(i, kspace)
-        return kspace
+            self._keep(i, (kspace, mask))
+        return kspace, mask
 
-    def _keep(self, i: int, kspace: np.ndarray) -> None:
-        if i in self._cache or kspace.nbytes > self._cache_bytes:
+    def _cropped(
+        self, kspace: np.ndarray, mask: np.ndarray | None, crop: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if mask is None:
+            return self._reduce(kspace, crop), None
+        if self._reduce is lower_resolution:
+            whole = np.broadcast_to(mask, kspace.shape[-2:])
+            small = crop_kspace(whole, crop)
+            return lower_resolution(kspace, crop), small[:1] if mask.shape[-2] == 1 else small
+        if crop[1] != kspace.shape[-1] or mask.shape[-2] != 1:
+            raise ValueError(
+                f"k-space (y, x) = {kspace.shape[-2:]} with lines left out along x can only be cropped along y, and "
+                f"not at all if points are left out; the crop is {crop} and the mask has shape {mask.shape}"
+            )
+        return crop_field_of_view(kspace, crop), mask
+
+    def _keep(self, i: int, measured: tuple[np.ndarray, np.ndarray | None]) -> None:
+        size = measured[0].nbytes
+        if i in self._cache or size > self._cache_bytes:
             return
-        self._cache[i] = kspace
-        self._free_bytes -= kspace.nbytes
+        self._cache[i] = measured
+        self._free_bytes -= size
         while self._free_bytes < 0:
-            self._free_bytes += self._cache.popitem(last=False)[1].nbytes
+            self._free_bytes += self._cache.popitem(last=False)[1][0].nbytes

@@ -12,6 +12,7 @@ from deqjax.masks.partial_fourier import PartialFourier
 from deqjax.masks.poisson_disc import PoissonDisc
 from deqjax.masks.quality import incoherence, realised_acceleration
 from deqjax.masks.radial_and_spiral import Radial, Spiral
+from deqjax.masks.sampling_density import density, drawn_masks
 from deqjax.masks.trajectories import density_compensation, radial_density, radial_trajectory, spiral_trajectory
 from deqjax.masks.variable_density import Gaussian1D, Gaussian2D
 
@@ -30,7 +31,9 @@ __all__ = [
     "PoissonDisc",
     "Radial",
     "Spiral",
+    "density",
     "density_compensation",
+    "drawn_masks",
     "incoherence",
     "radial_density",
     "radial_trajectory",

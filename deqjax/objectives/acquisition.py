@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from deqjax.data import Batch
+from deqjax.data import Batch, MeasuredBatch
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import MaskedFourier, Sense, add_noise, combine_coils, ifft2c, low_resolution_smaps, rss
 from deqjax.physics.phase import unit_phase
@@ -43,16 +43,22 @@ class Acquisition:
     noise: tuple[float, float] = (0.0, 0.0)
     center_fraction: float | None = None
 
-    def __call__(self, batch: Batch, keys: jax.Array) -> Measurement:
+    def __call__(self, batch: Batch | MeasuredBatch, keys: jax.Array) -> Measurement:
         """Return the measurement of a batch.
 
         Args:
-          batch: fully sampled k-space (batch, [coil,] y, x) and masks (batch, 1, x).
+          batch: fully sampled k-space (batch, [coil,] y, x) and masks (batch, 1, x). Acquisitions with their full
+            k-space are taken as they are, without more noise.
           keys: one JAX key per image, (batch,).
 
         Raises:
-          ValueError: there are several coils and no centre lines.
+          ValueError: there are several coils and no centre lines, or the acquisitions have no full k-space.
         """
+        if isinstance(batch, MeasuredBatch):
+            if batch.full is None:
+                raise ValueError("this objective needs targets, and the batch has none: choose one without targets")
+            images = ifft2c(jnp.asarray(batch.full))
+            return measurement(images, jnp.asarray(batch.kspace), jnp.asarray(batch.mask), self.center_fraction)
         full, mask = jnp.asarray(batch.kspace), jnp.asarray(batch.mask)
         images = ifft2c(full)
         scale = noise_unit(images)[:, 0, 0]

@@ -11,9 +11,9 @@ from deqjax.implicit import Implicit, Unrolled
 from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.maps.parameters import apply_net
 from deqjax.objectives.acquisition import Acquisition
-from deqjax.reconstruct import Reconstructor, equilibrium
+from deqjax.reconstruct import Equilibrium, Reconstructor, equilibrium
 from deqjax.solvers import Picard, Stats
-from deqjax.types import DenoiserMap, Loss, Metrics, ObjectiveFunction, Params
+from deqjax.types import DenoiserMap, Loss, Mask, Metrics, ObjectiveFunction, Params
 
 
 class Problem(NamedTuple):
@@ -22,6 +22,8 @@ class Problem(NamedTuple):
     recon: Reconstructor
     loss: Loss
     acquire: Acquisition = Acquisition()
+    mask: Mask | None = None
+    """The sampling pattern of the data, from which objectives without targets compute the sampling density."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,7 @@ class Supervised:
 
     def bind(self, problem: Problem) -> ObjectiveFunction:
         """Make the function of the parameters."""
-        recon, loss, acquire = problem
-        if isinstance(recon.adjoint, Implicit):  # one image may not spoil the gradient of the batch
-            recon = recon.replace(adjoint=replace(recon.adjoint, on_failure="drop"))
+        recon, loss, acquire = trainable(problem.recon), problem.loss, problem.acquire
         if self.unrolled:  # the last evaluation only measures the residual
             recon = recon.replace(solver=Picard(max_steps=self.unrolled + 1, rtol=0.0), adjoint=Unrolled())
 
@@ -121,19 +121,38 @@ class Supervised:
             found = equilibrium(recon, params, A, A.adjoint(kspace), probe)
             target = recon.normalisation.of_target(target, found.units).apply(target)
             value = loss(recon.image(params, found.state, found.args), target, loss_params)
-            metrics = {
-                "forward_steps": jnp.mean(found.stats.num_steps.astype(jnp.float32)),
-                "forward_residual": jnp.mean(found.stats.residual),
-                "forward_converged": jnp.mean(found.stats.converged.astype(jnp.float32)),
-            }
-            if self.jacobian.weight:
-                metrics["jacobian"] = self.jacobian(recon.map, found.state, found.args, keys)
-                value = value + self.jacobian.weight * metrics["jacobian"]
-            if recon.start is not None:
-                state, args = jax.lax.stop_gradient((found.state, found.args))
-                first = recon.first_state(params, args)
-                metrics["start"] = jnp.mean(jnp.abs(recon.map.image(first) - recon.map.image(state)) ** 2)
-                value = value + metrics["start"]
-            return value, metrics
+            penalty, metrics = penalties(recon, self.jacobian, params, found, keys)
+            return value + penalty, metrics
 
         return objective
+
+
+def trainable(recon: Reconstructor) -> Reconstructor:
+    """Return the method for a training step, in which a refused gradient of one image does not spoil the batch."""
+    if not isinstance(recon.adjoint, Implicit):
+        return recon
+    return recon.replace(adjoint=replace(recon.adjoint, on_failure="drop"))
+
+
+def penalties(
+    recon: Reconstructor, jacobian: JacobianPenalty, params: Params, found: Equilibrium, keys: jax.Array
+) -> tuple[jax.Array | float, Metrics]:
+    """Return what every objective adds to its loss at a fixed point, and the metrics of the solve.
+
+    These are the penalty on the Jacobian, and the error of the predicted start if there is a net for it.
+    """
+    value: jax.Array | float = 0.0
+    metrics = {
+        "forward_steps": jnp.mean(found.stats.num_steps.astype(jnp.float32)),
+        "forward_residual": jnp.mean(found.stats.residual),
+        "forward_converged": jnp.mean(found.stats.converged.astype(jnp.float32)),
+    }
+    if jacobian.weight:
+        metrics["jacobian"] = jacobian(recon.map, found.state, found.args, keys)
+        value = value + jacobian.weight * metrics["jacobian"]
+    if recon.start is not None:
+        state, args = jax.lax.stop_gradient((found.state, found.args))
+        first = recon.first_state(params, args)
+        metrics["start"] = jnp.mean(jnp.abs(recon.map.image(first) - recon.map.image(state)) ** 2)
+        value = value + metrics["start"]
+    return value, metrics

@@ -38,8 +38,9 @@ def validation_label(name: str) -> tuple[str, str]:
     (('validation PSNR', 'dB'), ('validation mean dice', ''))
     """
     metric = name.removeprefix("validation_")
-    label = metric.upper() if metric in ("psnr", "ssim", "nmse", "vif") else metric.replace("_", " ")
-    return f"validation {label}", "dB" if metric == "psnr" else ""
+    short = ("psnr", "snr", "ssim", "nmse", "vif")
+    words = [word.upper() if word in short else word for word in metric.split("_")]
+    return " ".join(["validation", *words]), "dB" if metric in ("psnr", "held_out_snr") else ""
 
 
 class TrainingLog:

@@ -12,8 +12,8 @@ import numpy as np
 from deqjax import model_folders
 from deqjax.atomic_write import atomic_file
 from deqjax.config import Config, to_toml
-from deqjax.data import Batch, Slices, list_files
-from deqjax.domain import Conditions, domain_of, noise_level
+from deqjax.data import Batch, Slices, estimate_noise, list_files
+from deqjax.domain import Conditions, domain_of
 from deqjax.objectives import Acquisition
 from deqjax.reconstruct import Reconstructor
 from deqjax.run.domains import conditions_of
@@ -137,7 +137,7 @@ def acquired_examples(
         if kept is not None and kept.is_file():
             evidence = read_evidence(kept)
         else:
-            sigma = noise_level(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
+            sigma = estimate_noise(np.asarray(measured.kspace[0]), np.asarray(batch.mask[0]))
             evidence = gather(recon, params, measured.A, measured.kspace, sigma, jax.random.fold_in(key, 1))
             if kept is not None:
                 write_evidence(kept, evidence)

@@ -3,20 +3,42 @@
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from deqjax.config import Config
-from deqjax.data import Batch, Slices, batch_at
+from deqjax.data import Acquisitions, Augment, Batch, Slices, batch_at
 from deqjax.domain import Conditions, Domain, domain_of, measure_conditions
-from deqjax.objectives import Acquisition, Measurement
+from deqjax.objectives import Acquisition, Measurement, measurement
+from deqjax.physics import ifft2c
 
 EXAMPLES = 16
 """The number of training examples that are measured when a model is saved; of the validation, half as many slices."""
 
 
-def training_domain(config: Config, training: Slices, held_out: Slices) -> Domain:
-    """Measure the domain of the training that a config describes, from the batches of its first steps."""
-    return domain_of(config.title, training_conditions(config, training, held_out))
+def training_domain(config: Config, training: Slices, held_out: Slices, measured: bool = False) -> Domain:
+    """Measure the domain of the training that a config describes, from the batches of its first steps.
+
+    Args:
+      config: the config.
+      training: its training slices.
+      held_out: its validation slices.
+      measured: whether the training had no targets, so that the slices may be undersampled.
+    """
+    conditions = measured_conditions if measured else training_conditions
+    return domain_of(config.title, conditions(config, training, held_out))
+
+
+def measured_conditions(config: Config, training: Slices, held_out: Slices) -> Iterator[Conditions]:
+    """Measure the conditions of training examples and of validation slices that may be undersampled."""
+    data, fraction = config.data, config.mask.calibration_fraction
+    for slices, examples in ((training, EXAMPLES), (held_out, EXAMPLES // 2)):
+        acquisitions = Acquisitions(slices, config.mask, data.noise, config.seed)
+        augment = data.augment if slices is training else Augment()
+        for step in range(examples):
+            batch = acquisitions.batch(1, augment, config.seed, step)
+            kspace = jnp.asarray(batch.kspace)
+            yield conditions_of(measurement(ifft2c(kspace), kspace, batch.mask, fraction), batch.mask)
 
 
 def training_conditions(

@@ -18,7 +18,18 @@ from deqjax.run.image_files import distinct
 from deqjax.run.volumes import OUTSIDE, Volume, evaluate_file
 from deqjax.types import Params
 
-SHOWN = ("volume", "PSNR zero-filled", "PSNR", "SSIM", "steps", "residual", "distance", "distance is")
+SHOWN = (
+    "volume",
+    "PSNR zero-filled",
+    "PSNR",
+    "SSIM",
+    "held-out SNR",
+    "estimated error",
+    "steps",
+    "residual",
+    "distance",
+    "distance is",
+)
 """The columns of the table on the terminal. The CSV file and the page have all columns."""
 
 PICTURES = 4
@@ -77,6 +88,10 @@ def verdict(volumes: Sequence[Volume]) -> str:
     if scored:
         psnr, start = (np.mean([float(row[name]) for row in scored]) for name in ("PSNR", "PSNR zero-filled"))
         parts.insert(0, f"{psnr:.1f} dB, {psnr - start:+.1f} over zero-filled")
+    blind = [volume.row for volume in volumes if "held-out SNR" in volume.row]
+    if blind and not scored:
+        snr, error = (np.mean([float(row[name]) for row in blind]) for name in ("held-out SNR", "estimated error"))
+        parts.insert(0, f"no target: held-out lines {snr:.1f} dB, estimated error {error:.1%} of the samples")
     outside = [str(volume.row[OUTSIDE]) for volume in volumes if volume.row.get(OUTSIDE)]
     if outside:
         what = outside[0] if len(volumes) == 1 else f"{len(outside)} of {len(volumes)} volumes"

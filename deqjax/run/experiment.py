@@ -11,16 +11,17 @@ import optax
 
 from deqjax import model_folders
 from deqjax.config import Config, Phase, RunSettings, to_toml
-from deqjax.data import Batch, Slices, batch_at, list_files, write_phantoms
+from deqjax.data import Acquisitions, Batch, MeasuredBatch, Slices, batch_at, list_files, write_phantoms
 from deqjax.domain import Domain
 from deqjax.nets import certify, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
+from deqjax.report.log import validation_label
 from deqjax.run.domains import training_domain
 from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
-from deqjax.types import ObjectiveFunction, Params
+from deqjax.types import MeasuredObjective, ObjectiveFunction, Params
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,22 @@ def reconstruction_experiment(config: Config) -> Experiment:
     data, bound = config.data, config.run.spectral_bound
     training = Slices(training_files(config), data.slices, data.crop, data.crop_mode)
     held_out = Slices(validation_files(config), data.slices, data.crop, data.crop_mode)
-    problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction))
-    psnr = make_validation(config, held_out)
+    problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction), config.mask)
+    second = Slices(list_files(data.second), data.slices, data.crop, data.crop_mode) if data.second else None
+    acquisitions = Acquisitions(training, config.mask, data.noise, config.seed, second)
+    score, validation = make_validation(config, held_out)
+    objectives = [phase.objective for phase in config.phase if phase.steps]
+    measured = bool(objectives) and all(isinstance(objective, MeasuredObjective) for objective in objectives)
 
     def training_phase(phase: Phase) -> TrainingPhase:
-        def batch(step: int) -> Batch:
-            return batch_at(training, config.mask, phase.batch_size, data.augment, config.seed, step)
+        def batch(step: int) -> Batch | MeasuredBatch:
+            size, objective = phase.batch_size, phase.objective
+            if isinstance(objective, MeasuredObjective):
+                pairs = objective.acquisitions == 2
+                return acquisitions.batch(size, data.augment, config.seed, step, second=pairs)
+            if data.fixed_acquisitions:
+                return acquisitions.batch(size, data.augment, config.seed, step, full=True)
+            return batch_at(training, config.mask, size, data.augment, config.seed, step)
 
         return TrainingPhase(phase.name, phase.steps, phase.objective.bind(problem), optimizer_of(phase), batch)
 
@@ -113,12 +124,12 @@ def reconstruction_experiment(config: Config) -> Experiment:
         phases=tuple(training_phase(phase) for phase in config.phase if phase.steps),
         params=starting_params(config, recon),
         loss_params=config.loss.init(),
-        check=lambda: check_slices(training),
+        check=lambda: check_slices(training, undersampled=measured),
         exported=exported,
-        validate=lambda params: {"validation_psnr": psnr(inference, params)},
+        validate=lambda params: {score: validation(inference, params)},
         card=lambda command, params, metrics: reconstruction_card(config, command, params, metrics),
         evaluate=evaluate_model,
-        domain=lambda: training_domain(config, training, held_out),
+        domain=lambda: training_domain(config, training, held_out, measured),
     )
 
 
@@ -154,10 +165,10 @@ def starting_params(config: Config, recon: Reconstructor) -> Params:
     return fresh | model_folders.load_params(source, recon.replace(**missing))
 
 
-def check_slices(slices: Slices, budget: int = 2**28) -> None:
+def check_slices(slices: Slices, undersampled: bool = False, budget: int = 2**28) -> None:
     """Read up to a quarter of a gigabyte of the slices, so that a bad file is found."""
     for i in range(len(slices)):
-        budget -= slices.example(i).nbytes
+        budget -= (slices.measured(i)[0] if undersampled else slices.example(i)).nbytes
         if budget < 0:
             return
 
@@ -195,6 +206,8 @@ def reconstruction_card(config: Config, command: str, params: Params, metrics: d
     """Write the card of a reconstruction model."""
     data = config.data.train or "the simulated brains of the package"
     norms = norm_bounds(params["map"]).values()  # a classical map has none
+    (score, value), *_ = metrics.items()
+    label, unit = validation_label(score)
     largest = f"; largest norm of a convolution of the map {max(norms):.3f}" if norms else ""
     return f"""# {config.title}
 
@@ -202,7 +215,7 @@ def reconstruction_card(config: Config, command: str, params: Params, metrics: d
 * Data: trained on {data}, validated on {config.data.val or "other simulated brains"}
 * Command: `{command}`, seed {config.seed}
 * Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}{largest}
-* Validation PSNR: {metrics["validation_psnr"]:.2f} dB (mean over {config.run.validation_slices} slices); the results
+* {label[0].upper()}{label[1:]}: {value:.2f} {unit} (mean over {config.run.validation_slices} slices); the results
   for every volume are in ../evaluation
 * Limits: trained at the acceleration, noise and anatomy of its config, which is the file config.toml in this folder.
   domain.toml has the measured conditions, outside which `deqjax reconstruct` warns. Read the Stats of every

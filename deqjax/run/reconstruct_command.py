@@ -19,6 +19,7 @@ from deqjax.report import Html, code, comparison, error_png, html_table, paragra
 from deqjax.run.compilation_cache import cache_folder
 from deqjax.run.image_files import output_paths, suffix_of, write_image
 from deqjax.run.reconstruction_commands import add_command
+from deqjax.run.zero_shot import fine_tune
 
 COMPARED = ("zero-filled", "cg-sense", "total-variation")
 """The methods with which ``--compare`` compares."""
@@ -47,6 +48,7 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
           deqjax reconstruct kspace.cfl --maps maps.cfl --mask mask.npy -o image.npz
           deqjax reconstruct full.h5 --acceleration 4 --compare -o image.png
           deqjax reconstruct scan.h5 -o image.nii.gz --uncertainty
+          deqjax reconstruct scan.h5 --self-supervised -o image.nii.gz
         """,
     )
     command.add_argument("files", nargs="+", metavar="IN", help="files, folders or glob patterns")
@@ -62,6 +64,9 @@ def add_reconstruct(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--acceleration", type=float, metavar="R", help="undersample fully sampled files R times")
     command.add_argument("--phase-axis", type=int, default=-1, choices=(-1, -2), help="-1 for x (default), -2 for y")
+    command.add_argument(
+        "--self-supervised", action="store_true", help="fine-tune the model on each scan, without a target (minutes)"
+    )
     command.add_argument("--compare", action="store_true", help="compare with classical methods, in a table and a PNG")
     command.add_argument("--uncertainty", action="store_true", help="error bars, from the calibration of the model")
     command.add_argument("--report", type=Path, metavar="FOLDER", help="write a page with pictures to a new folder")
@@ -71,10 +76,7 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
     """Reconstruct files, and return 1 if one of them failed or did not converge."""
     files = [file for pattern in args.files for file in _matches(pattern)]
     outputs = output_paths(files, args.out)
-    if args.report is not None and args.report.exists() and any(args.report.iterdir()):
-        raise ValueError(f"{args.report}: holds other results; choose another --report")
-    if args.mask is not None and args.acceleration is not None:
-        raise ValueError("--mask and --acceleration: give one of them")
+    _check_options(args)
     method = load_method(args.model)
     if args.uncertainty:
         check_calibrated(method)
@@ -85,8 +87,11 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
     for file, out in zip(files, outputs):
         try:
             prepared = prepare(file, mask, None if args.maps == "none" else args.maps, args.phase_axis)
+            tuned, tuning = method, ""
+            if args.self_supervised:
+                tuned, tuning = fine_tune(prepared, method, say=lambda text: print(text, file=sys.stderr, flush=True))
             with progress(file.name, prepared) as done:
-                result = solve(prepared, method, progress=done, uncertainty=args.uncertainty)
+                result = solve(prepared, tuned, progress=done, uncertainty=args.uncertainty)
             notes = write_image(out, result, prepared)
         except ValueError as error:
             if len(files) == 1:
@@ -95,12 +100,11 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
             good = False
             continue
         print(f"{file.name}: {result.verdict} -> {out}")
-        if result.uncertainty is not None:
-            print(f"  error bars: {result.uncertainty.summary}")
-        for text in (*result.assumed, *notes):
-            print(f"  assumed: {text}")
-        for text in result.warnings:
-            print(f"  warning: {text}", flush=True)
+        lines = [] if result.uncertainty is None else [f"error bars: {result.uncertainty.summary}"]
+        lines += [tuning] if tuning else []
+        lines += [f"assumed: {text}" for text in (*result.assumed, *notes)]
+        lines += [f"warning: {text}" for text in result.warnings]
+        print(*(f"  {line}\n" for line in lines), sep="", end="", flush=True)
         good = good and result.converged
         if not (args.compare or args.report):
             continue
@@ -118,6 +122,18 @@ def reconstruct_files(args: argparse.Namespace) -> int | None:
         write_report(args.report, rows, drawings, args.command_line)
         print(f"page: {args.report / 'index.html'}")
     return None if good else 1
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if args.report is not None and args.report.exists() and any(args.report.iterdir()):
+        raise ValueError(f"{args.report}: holds other results; choose another --report")
+    if args.mask is not None and args.acceleration is not None:
+        raise ValueError("--mask and --acceleration: give one of them")
+    if args.uncertainty and args.self_supervised:
+        raise ValueError(
+            "--uncertainty and --self-supervised: the error bars are those of the model before it is fine-tuned; give "
+            "one of them"
+        )
 
 
 def compare(

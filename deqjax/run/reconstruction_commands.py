@@ -161,16 +161,14 @@ def plan_of(scan: Scan) -> list[str]:
     """Describe what an evaluation does with a scan, one line for each step.
 
     >>> plan_of(Scan(np.zeros((3, 8, 6), np.complex64), mask=np.array([[1, 0, 1, 0, 0, 1]])))
-    ['It is undersampled, acceleration 2.00: it is reconstructed with its own mask, and no metrics are computed.']
+    ['It is undersampled, acceleration 2.00: it is reconstructed with its own mask, without a target.']
     """
     lines = []
     if scan.mask is None:
         lines.append("It is fully sampled: the mask of the model's config undersamples it, and metrics are computed.")
     else:
         acceleration = f"acceleration {realised_acceleration(scan.mask):.2f}"
-        lines.append(
-            f"It is undersampled, {acceleration}: it is reconstructed with its own mask, and no metrics are computed."
-        )
+        lines.append(f"It is undersampled, {acceleration}: it is reconstructed with its own mask, without a target.")
     if scan.kspace.ndim == 4:
         lines.append("The coil sensitivities are estimated from the fully sampled centre lines.")
     if scan.crop is not None:

@@ -11,13 +11,19 @@ import numpy as np
 
 from deqjax.certificates import reconstruct_certified, relative_distance
 from deqjax.config import Config
-from deqjax.data import Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
+from deqjax.data import Acquisitions, Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
 from deqjax.domain import Domain, measure_conditions
 from deqjax.metrics import hfen, magnitude_bias, nmse, phase_error, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
 from deqjax.physics import Sense, add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
+from deqjax.run.without_targets import (
+    held_out_validation,
+    hold_out,
+    measure_without_target,
+    row_without_target,
+)
 from deqjax.solvers import Stats
 from deqjax.types import Params
 
@@ -81,8 +87,10 @@ def evaluate_file(
     """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
     The name of the file is the seed of the mask. A file that stores a mask is undersampled already: it is used without
-    a crop and without more noise, and it has no target. Images are cropped to the size in the header of the file. The
-    metrics are those of the volume, with its maximum as the data range.
+    a crop and without more noise, and it has no target. Its row has instead how well lines that are held out of the
+    measurement are predicted ("held-out SNR", dB), and the relative error on the samples that Stein's estimate gives
+    for noise of the level of the outer samples ("estimated error"). Images are cropped to the size in the header of
+    the file. The metrics are those of the volume, with its maximum as the data range.
 
     Args:
       recon: the method.
@@ -114,6 +122,7 @@ def evaluate_file(
     targets: list[np.ndarray] = []
     stats: list[Stats] = []
     certificates: list[tuple[np.ndarray, np.ndarray]] = []
+    known: list[np.ndarray] = []
     for first in range(0, len(kspace), batch_size):
         full = jnp.asarray(kspace[first : first + batch_size])
         part = len(full)
@@ -128,6 +137,9 @@ def evaluate_file(
         aliased = A.adjoint(measured)
         for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
             kept.append(np.asarray(batch[:part]))
+        if sampled:
+            out = hold_out(np.asarray(mask), config.mask.calibration_fraction, seed=0)
+            known.append(measure_without_target(recon, params, A, measured, out)[:, :part])
         if first <= middle < first + part:
             if domain is not None:
                 found = measure_conditions(np.asarray(measured), np.asarray(mask), np.asarray(aliased))
@@ -141,7 +153,9 @@ def evaluate_file(
         reference = scan.target * np.exp(1j * np.angle(reference)).astype(np.complex64)
     all_stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
     row: Row = {"volume": scan.name, "slices": len(reconstructed)}
-    if not sampled:
+    if sampled:
+        row |= row_without_target(np.concatenate(known, axis=1))
+    else:
         before, after = (metrics_of(images, reference) for images in (start, reconstructed))
         row |= {
             key: value for name in after for key, value in ((f"{name} zero-filled", before[name]), (name, after[name]))
@@ -155,8 +169,21 @@ def evaluate_file(
     return Volume(scan.name, start, reconstructed, None if sampled else reference, all_stats, row, what_is_shown)
 
 
-def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, Params], float]:
-    """Prepare a quick validation: the mean PSNR of single slices that are evenly spread over the files."""
+def make_validation(config: Config, slices: Slices) -> tuple[str, Callable[[Reconstructor, Params], float]]:
+    """Prepare a quick validation of single slices that are evenly spread over the files.
+
+    Returns:
+      The name of the metric, and the function that measures its mean: the PSNR, or the ratio of signal to error of
+      lines that were held out of the measurement if the first file has no target or ``run.validation`` asks for it.
+
+    Raises:
+      ValueError: a file cannot be read, or ``run.validation`` asks for targets that the files do not have.
+    """
+    fraction = config.mask.calibration_fraction
+    undersampled = config.run.validation == "auto" and slices.measured(0)[1] is not None
+    if undersampled or config.run.validation == "held_out":
+        acquisitions = Acquisitions(slices, config.mask, (config.data.noise[1],) * 2)
+        return "validation_held_out_snr", held_out_validation(acquisitions, config.run.validation_slices, fraction)
     number = min(config.run.validation_slices, len(slices))
     chosen = [int(i) for i in np.linspace(0, len(slices) - 1, number).round()]
     measured = []
@@ -170,7 +197,7 @@ def make_validation(config: Config, slices: Slices) -> Callable[[Reconstructor, 
         scores = [psnr(jnp.abs(recon(params, A, kspace)[0]), jnp.abs(target)) for A, kspace, target in measured]
         return float(np.mean(scores))
 
-    return validate
+    return "validation_psnr", validate
 
 
 def undersample(

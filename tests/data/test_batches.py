@@ -86,7 +86,7 @@ def test_cache_respects_its_limit_and_changes_no_result(files, cache_bytes, monk
     slices = Slices(files, cache_bytes=cache_bytes)
     for i in (0, 1, 0, 2, 0, 3, 4, 5, 6, 0):
         assert number(slices.example(i)) == i
-        assert sum(kept.nbytes for kept in slices._cache.values()) <= cache_bytes
+        assert sum(kept.nbytes for kept, _ in slices._cache.values()) <= cache_bytes
     assert reads[(files[0], 0)] == {0: 4, 2 * 9 * 12 * 8: 2, 10**6: 1}[cache_bytes]
 
 

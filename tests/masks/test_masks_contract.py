@@ -65,7 +65,9 @@ each_pattern: Any = pytest.mark.parametrize("pattern", WITH_ACCELERATION, ids=la
 
 SPOKES = masks.radial_trajectory((9, 13), spokes=5, samples=7)
 FUNCTIONS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "density": (lambda: masks.density(masks.CartesianRandom(2, 0.5), (4, 8)), (1, 8)),
     "density_compensation": (lambda: masks.density_compensation(SPOKES), (5, 7)),
+    "drawn_masks": (lambda: masks.drawn_masks(masks.CartesianRandom(2, 0.5), (4, 8), 3), (3, 1, 8)),
     "incoherence": (lambda: masks.incoherence(np.eye(5)), ()),
     "radial_density": (lambda: masks.radial_density(SPOKES), (5, 7)),
     "radial_trajectory": (lambda: SPOKES, (5, 7, 2)),

@@ -175,6 +175,8 @@ def test_a_test_file_gives_a_submission_and_no_metrics(model, config, tmp_path):
     (row,) = read_csv(tmp_path / "out" / "volumes.csv")
     assert row["volume"] == "file1.h5"
     assert not [name for name in row if any(metric in name for metric in ("PSNR", "SSIM", "NMSE", "VIF"))]
+    assert np.isfinite(float(row["held-out SNR"]))
+    assert 0 <= float(row["estimated error"]) < 1
     assert (tmp_path / "out" / "index.html").exists()
     assert (tmp_path / "out" / "file1.png").exists()
     with h5py.File(tmp_path / "out" / "submission" / "file1.h5") as file:

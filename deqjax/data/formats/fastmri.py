@@ -67,24 +67,18 @@ def read_volume(path: str | Path, slices: tuple[int, int] | None = None) -> Scan
         return _read(Path(path), file, kspace, slice(first, last + 1), first, last)
 
 
-def read_fastmri_kspace(path: str | Path, index: int) -> np.ndarray:
-    """Read the fully sampled k-space of one slice, and nothing else of the file; the errors are those of `read_slice`.
+def read_fastmri_kspace(path: str | Path, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the k-space of one slice and its mask, and nothing else of the file; the errors are those of `read_slice`.
 
-    Raises:
-      ValueError: also if the file stores a mask or has empty lines, that is, if it is undersampled.
+    Returns:
+      k-space ([coil,] y, x) complex64, and the mask (1, x) or (y, x) float32. It is None for a file without a mask and
+      without empty lines, which is fully sampled.
     """
     with open_kspace(path) as (file, kspace):
-        if "mask" in file:
-            raise ValueError(
-                f"{path}: undersampled, it stores a mask; give fully sampled files, or evaluate it as it is"
-            )
+        mask = _stored_mask(Path(path), file, columns=kspace.shape[-1])
         padding = _geometry(Path(path), file, columns=kspace.shape[-1])[1]
         loaded = _load(Path(path), kspace, index, index, index)
-    if mask_of_empty_lines(loaded[None], padding) is not None:
-        raise ValueError(
-            f"{path}: undersampled, slice {index} has empty lines; give fully sampled files, or evaluate it as it is"
-        )
-    return loaded
+    return loaded, mask_of_empty_lines(loaded[None], padding) if mask is None else mask
 
 
 def fastmri_shape(path: str | Path) -> tuple[int, ...]:
