@@ -192,7 +192,7 @@ def test_sure_and_r2r_average_to_the_true_error():
     estimate = estimate_error(RECON, PARAMS, A, *measured, jnp.ones((count, 1, 128)), keys_of(count))
     assert float(estimate.mean()) == pytest.approx(error, rel=0.01)
 
-    a, total = 0.5, []
+    a, total = 0.4, []
     sampler = R2R(fraction=a)
     for seed in range(4):
         noise = batch_of(count, (128, 128), sigma=sigma, mask=EVERY, seed=seed)
