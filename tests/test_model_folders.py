@@ -1,6 +1,7 @@
 """Model folders: what is saved is loaded, whole or not at all; whatever cannot be loaded is named."""
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import chex
@@ -12,7 +13,9 @@ import pytest
 import deqjax as dj
 from deqjax import model_folders
 from deqjax.config import Config
+from deqjax.config.schema import RunSettings
 from deqjax.domain import Domain
+from deqjax.run.experiment import starting_params
 
 NET = dj.nets.DnCNN(layers=2, features=4)
 CONFIG = Config(
@@ -204,3 +207,16 @@ def test_a_domain_is_saved_and_loaded(tmp_path, params):
     (folder / "domain.toml").write_text((folder / "domain.toml").read_text().replace("9.5", "1.5"))
     with pytest.raises(ValueError, match=r"domain\.toml: .*acceleration must be two numbers"):
         model_folders.load_domain(folder)
+
+
+def test_some_parts_of_a_model_start_a_run(folder, params):
+    """The map of another model with the same map; a part that the config does not have is named."""
+    other = replace(CONFIG, start=dj.nets.DnCNN(layers=2, features=2))
+    recon = model_folders.method_of(other)
+    found = starting_params(replace(other, run=RunSettings(init_from=str(folder), init_parts=("map",))), recon)
+    chex.assert_trees_all_equal(found["map"], params["map"])
+    assert "start" in found
+    for part, message in (("finish", "no finish; it has"), ("start", "another architecture.*start/net/")):
+        run = RunSettings(init_from=str(folder), init_parts=(part,))
+        with pytest.raises(ValueError, match=message):
+            starting_params(replace(other, run=run), recon)

@@ -10,7 +10,7 @@ import deqjax as dj
 from deqjax import model_folders
 
 REAL = Path(__file__).parents[2] / "shared/data/val/siat_s4_ax.h5"
-LEAST_GAIN = {"brain": 3.0, "brain-dncnn": 2.0, "brain-small": 3.0}
+LEAST_GAIN = {"brain": 3.0, "brain-certified": 1.5, "brain-dncnn": 2.0, "brain-small": 3.0}
 """The smallest PSNR gain over zero-filled images, in dB, on the first real slices at 4x. The cards have the mean."""
 
 each_model = pytest.mark.parametrize("name", dj.models())
@@ -24,7 +24,7 @@ def slice_and_mask() -> tuple[np.ndarray, jnp.ndarray]:
 
 def test_models_lists_the_names_and_load_reports_them() -> None:
     assert dj.models() == sorted(LEAST_GAIN)
-    with pytest.raises(ValueError, match="come with deqjax are brain, brain-dncnn, brain-small"):
+    with pytest.raises(ValueError, match="come with deqjax are brain, brain-certified, brain-dncnn, brain-small"):
         dj.load("brian")
 
 
@@ -38,7 +38,10 @@ def test_a_model_is_small_and_has_a_complete_card(name: str) -> None:
     assert "shared/data" not in (folder / "config.toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["brain", pytest.param("brain-dncnn", marks=pytest.mark.slow), "brain-small"])
+@pytest.mark.parametrize(
+    "name",
+    ["brain", *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain-certified", "brain-dncnn")), "brain-small"],
+)
 def test_a_model_converges_at_every_scale(name: str, slice_and_mask: tuple) -> None:
     kspace, mask = slice_and_mask
     recon, params = dj.load(name)
@@ -61,8 +64,19 @@ def test_reconstruct_kspace_uses_a_model(slice_and_mask: tuple) -> None:
     assert bool(stats.converged)
 
 
+@pytest.mark.slow
+def test_the_contraction_of_brain_certified_is_proved(slice_and_mask: tuple) -> None:
+    kspace, mask = slice_and_mask
+    result = dj.reconstruct_kspace(mask * kspace, mask, model="brain-certified")
+    assert result.certificate is not None
+    assert bool(result.certificate.certified)
+    assert float(result.certificate.contraction) == pytest.approx(0.95)
+    assert result.certificate.distance < 0.05 * np.linalg.norm(result.image)
+    assert "certified within" in result.verdict
+
+
 @pytest.mark.parametrize(
-    "name", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-dncnn")), "brain-small"]
+    "name", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-certified", "brain-dncnn")), "brain-small"]
 )
 @pytest.mark.skipif(not REAL.exists(), reason="the real slices are not available")
 def test_a_model_reaches_its_gain_on_real_slices(name: str) -> None:

@@ -25,7 +25,7 @@ kernels and takes an eighth of the time."""
 
 def _small(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     kernel = jax.random.normal(key, shape, dtype)
-    return INITIAL_NORM * kernel / operator_norm_bound(kernel)
+    return INITIAL_NORM * kernel / operator_norm_bound(kernel, grid=COARSE)
 
 
 def _step_constant(norm: jax.Array, step_size: float) -> jax.Array:
