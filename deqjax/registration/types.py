@@ -83,7 +83,7 @@ class Network(Protocol):
         ...
 
     def apply(self, parameters: Any, fixed: jax.Array, moving: jax.Array, grid: Grid, /) -> Any:
-        """Return the map from fixed to moving points, a `DisplacementMap` on the grid."""
+        """Return the map from fixed to moving points, a `DisplacementMap` or a `VelocityMap`."""
         ...
 
 

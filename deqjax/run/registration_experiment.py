@@ -10,7 +10,7 @@ import numpy as np
 
 from deqjax import model_folders
 from deqjax.config import CHOICES, Choices, Phase, RunSettings, Trust, build, read_table, to_toml
-from deqjax.registration import learning, nets, regularizers, similarities
+from deqjax.registration import nets, objectives, regularizers, similarities
 from deqjax.registration.learning import PairBatch, RegistrationProblem, pair_at
 from deqjax.registration.types import Network, Regularizer, Similarity
 from deqjax.run.experiment import Experiment, TrainingPhase, optimizer_of
@@ -23,7 +23,7 @@ REGISTRATION_CHOICES: Choices = {
     Network: nets,
     Similarity: similarities,
     Regularizer: regularizers,
-    Objective: learning,
+    Objective: objectives,
 }
 """Where the names in a registration config come from."""
 
@@ -92,14 +92,15 @@ def registration_experiment(config: RegistrationConfig, images: np.ndarray | Non
         raise ValueError("run.spectral_bound bounds the map of a reconstruction; leave it 0 for a registration network")
     if config.run.init_from:
         raise ValueError("run.init_from names a reconstruction model; leave it empty for a registration network")
-    training, held_out, grid = read_images(config.data, images)
+    training, held_out, grid, labels = read_images(config.data, images)
     network = config.network
-    problem = RegistrationProblem(network, grid)
+    problem = RegistrationProblem(network, grid, 0 if labels is None else int(labels.max()))
 
     def training_phase(phase: Phase) -> TrainingPhase:
         def batch(step: int) -> PairBatch:
             pairs = pair_at(len(training), phase.batch_size, config.seed, step)
-            return PairBatch(training[pairs[:, 0]], training[pairs[:, 1]])
+            both = (training,) if labels is None else (training, labels)
+            return PairBatch(*(values[pairs[:, side]] for values in both for side in (0, 1)))
 
         return TrainingPhase(phase.name, phase.steps, phase.objective.bind(problem), optimizer_of(phase), batch)
 

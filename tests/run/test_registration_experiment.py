@@ -11,7 +11,7 @@ from commands import refusal, succeed
 
 from deqjax.config import to_toml
 from deqjax.registration import ImageAttention, regularizers, similarities
-from deqjax.registration.learning import Unsupervised
+from deqjax.registration.objectives import Unsupervised
 from deqjax.run import find_config, fit, shipped_configs
 from deqjax.run.registration_experiment import (
     REGISTRATION_CHOICES,

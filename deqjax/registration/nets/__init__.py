@@ -1,5 +1,6 @@
 """Networks that compute the map of two images on one grid."""
 
-from deqjax.registration.nets.image_attention import ImageAttention, register_by_attention
+from deqjax.registration.nets.image_attention import ImageAttention
+from deqjax.registration.nets.voxelmorph import VoxelMorph
 
-__all__ = ["ImageAttention", "register_by_attention"]
+__all__ = ["ImageAttention", "VoxelMorph"]
