@@ -12,6 +12,7 @@ from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
 from deqjax.registration.symmetric_demons import demons
+from deqjax.registration.trained_networks import TrainedNetwork, load_network, models
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ImageAttention",
     "Registration",
     "SyntheticWarps",
+    "TrainedNetwork",
     "Unsupervised",
     "VoxelMorph",
     "align_axes",
@@ -28,7 +30,9 @@ __all__ = [
     "demons",
     "interpolate",
     "learning",
+    "load_network",
     "measures",
+    "models",
     "multi_start",
     "nets",
     "objectives",

@@ -12,6 +12,7 @@ from deqjax import model_folders
 from deqjax.config import CHOICES, Choices, Phase, RunSettings, Trust, build, read_table, to_toml
 from deqjax.registration import nets, objectives, regularizers, similarities
 from deqjax.registration.learning import PairBatch, RegistrationProblem, pair_at
+from deqjax.registration.trained_networks import find_network
 from deqjax.registration.types import Network, Regularizer, Similarity
 from deqjax.run.experiment import Experiment, TrainingPhase, optimizer_of
 from deqjax.run.registration_evaluation import evaluate_network, mean_ncc
@@ -72,7 +73,7 @@ def evaluate_registration(
     Raises:
       ValueError: a file is missing or cannot be read, or the parameters belong to another network.
     """
-    folder = model_folders.check_model_folder(name)
+    folder = model_folders.check_model_folder(find_network(name))
     trust = Trust((str(Path.cwd()),)) if trust_code else None
     config = read_registration_config(folder / model_folders.CONFIG, overrides, trust)
     registration_experiment(config).evaluate(folder, out, command)

@@ -61,7 +61,7 @@ class Unsupervised:
         """
         network, grid, labels = problem
         if self.overlap and not labels:
-            raise ValueError("objective.overlap needs labels: set data.labels, or leave it 0")
+            raise ValueError("objective.overlap needs labels: set data.labels = true, or leave it 0")
 
         def objective(params: Params, _: Params, batch: PairBatch, __: Any, ___: Any) -> tuple[jax.Array, Metrics]:
             def of_pair(pair: PairBatch) -> Metrics:
