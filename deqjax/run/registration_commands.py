@@ -202,6 +202,7 @@ def register_files(args: argparse.Namespace) -> int:
             grids: dict[str, Any] = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
             network, parameters, voxel_size, _ = model
             mapping = register_by_network(fixed, moving, network, parameters, mapping, voxel_size=voxel_size, **grids)
+            print(name, end="  ")
             _print_volume(volume_change(mapping.displacement(fixed_grid), fixed_grid), fixed_grid)
             continue
         found = register(

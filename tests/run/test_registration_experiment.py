@@ -182,12 +182,27 @@ def test_shipped_configs_come_back_equal(name, tmp_path):
         ("--data.val_range=[3, 2]", "data.val_range"),
         ("--run.spectral_bound=0.9", "leave it 0"),
         ("--run.init_from=brain", "run.init_from"),
+        ("--phase.train.objective.overlap=1.0", "overlap needs labels"),
+        ("--data.labels=true", "no array 'labels'"),
         ("--solver.type=Picard", "unknown key solver"),
     ],
 )
 def test_a_config_that_cannot_be_trained(override, words, arguments, tmp_path):
     assert words in refusal("train", arguments(tmp_path / "out", override))
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_numbered_and_come_with_the_images(files, tmp_path):
+    labels = np.zeros((6, 32, 32), np.uint16)
+    labels[:, 8:16], labels[:, 16:20] = 1012, 17
+    np.savez(tmp_path / "labelled.npz", images=spots(6), labels=labels)
+    overrides = [f"data.train={tmp_path / 'labelled.npz'}", "data.labels=true", "phase.train.objective.overlap=1.0"]
+    config = read_registration_config(files / "tiny.toml", [*overrides, "data.train_range=[0,3]"])
+    batch = registration_experiment(config).phases[0].batch(0)
+    np.testing.assert_array_equal(batch.fixed_labels[0], np.select([labels[0] == 17, labels[0] == 1012], [1, 2], 0))
+    np.savez(tmp_path / "labelled.npz", images=spots(6), labels=labels[:5])
+    with pytest.raises(ValueError, match="in the shape"):
+        registration_experiment(config)
 
 
 def test_files_that_are_no_images(arguments, tmp_path):
