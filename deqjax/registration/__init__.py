@@ -7,7 +7,7 @@ from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.nets import ImageAttention, VoxelMorph
+from deqjax.registration.nets import FeatureDemons, ImageAttention, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
@@ -17,6 +17,7 @@ from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
     "AttentionRegistration",
+    "FeatureDemons",
     "FunctionInverse",
     "Grid",
     "ImageAttention",

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from deqjax.registration import (
@@ -23,7 +24,7 @@ from deqjax.registration.learning import PairBatch, RegistrationProblem
 from deqjax.registration.objectives.unsupervised import soft_dice
 
 SMALL = VoxelMorph(encoder=(4, 4), decoder=(4, 4), last=(4,))
-KEYS = jax.random.split(jax.random.key(0), 1)
+KEYS, TWO = (jax.random.split(jax.random.key(0), count) for count in (1, 2))
 
 
 def spot(grid, centre, width=30.0):
@@ -39,8 +40,8 @@ def parameters_of(network, grid, bias=None):
     return parameters
 
 
-def find(network, parameters, fixed, moving, grid) -> Any:
-    return network.apply(parameters, fixed, moving, grid)
+def find(network, parameters, fixed, moving, grid, *weight) -> Any:
+    return network.apply(parameters, fixed, moving, grid, *weight)
 
 
 class Constant:
@@ -52,7 +53,7 @@ class Constant:
     def init(self, key, fixed, moving, grid):
         return {}
 
-    def apply(self, parameters, fixed, moving, grid):
+    def apply(self, parameters, fixed, moving, grid, *_):
         return transforms.DisplacementMap(jnp.broadcast_to(self.shift, (*grid.shape, grid.ndim)), grid)
 
 
@@ -118,7 +119,7 @@ def test_training_lowers_the_objective_in_both_directions():
     objective = Unsupervised(similarities.MSE(), regularizers.Diffusion(1e-3), bidirectional=True)
     batch = PairBatch(images, images[::-1])
     bound = objective.bind(RegistrationProblem(network, grid))
-    gradient = jax.jit(jax.value_and_grad(lambda params: bound(params, {}, batch, KEYS, None)[0]))
+    gradient = jax.jit(jax.value_and_grad(lambda params: bound(params, {}, batch, TWO, None)[0]))
     before, slope = gradient(params)
     for _ in range(60):
         value, slope = gradient(params)
@@ -144,6 +145,39 @@ def test_both_directions_of_a_displacement_are_those_of_the_exchanged_images():
     np.testing.assert_allclose(consistency[1]["consistency"], 2 * 6.0**2, rtol=1e-5)
     free = value(consistency=regularizers.InverseConsistency(2.0, gradient=True))
     np.testing.assert_allclose(free[1]["consistency"], 0.0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_conditional_network_gives_smoother_maps_for_larger_weights():
+    grid = Grid.of((16, 16))
+    images = jnp.stack([spot(grid, (8.0, 8.0), 8.0), spot(grid, (8.0, 7.0), 24.0)])
+    network = VoxelMorph(encoder=(8,), decoder=(8,), last=(8,), squarings=3, conditional=True)
+    params = {"network": jax.jit(network.init)(jax.random.key(0), images[0], images[1], grid)}
+    objective = Unsupervised(similarities.NCC(), regularizers.Diffusion(0.5), conditional=True)
+    bound = objective.bind(RegistrationProblem(network, grid))
+    batch = PairBatch(*(jnp.repeat(image[None], 8, 0) for image in images))
+    optimizer = optax.adam(5e-3)
+
+    @jax.jit
+    def step(params, state, number):
+        keys = jax.random.split(jax.random.key(number), 8)
+        updates, state = optimizer.update(jax.grad(lambda p: bound(p, {}, batch, keys, None)[0])(params), state)
+        return optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    for number in range(200):
+        params, state = step(params, state, number)
+    maps = [find(network, params["network"], *images, grid, jnp.array(w)) for w in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    roughness = [float(regularizers.Diffusion()(found.velocity, found.grid)) for found in maps]
+    assert roughness == sorted(roughness, reverse=True)
+    assert roughness[-1] < 0.1 * roughness[0]
+    standard = find(network.clone(weight=0.75), params["network"], *images, grid)
+    np.testing.assert_allclose(standard.velocity, maps[-2].velocity, atol=1e-5)
+
+
+def test_a_network_without_a_weight_cannot_be_trained_for_all_weights():
+    with pytest.raises(ValueError, match="takes a weight"):
+        Unsupervised(conditional=True).bind(RegistrationProblem(SMALL, Grid.of((8, 8))))
 
 
 def test_the_gradient_of_the_consistency_is_that_of_the_composition():
@@ -176,7 +210,7 @@ def test_the_overlap_of_labels_enters_with_its_weight():
 class Centroids(Constant):
     """A network that shifts by the distance of the centres of mass, from the fixed to the moving image."""
 
-    def apply(self, parameters, fixed, moving, grid):
+    def apply(self, parameters, fixed, moving, grid, *_):
         centre = lambda image: jnp.tensordot(image, grid.points(), grid.ndim) / jnp.sum(image)
         vectors = jnp.broadcast_to(centre(moving) - centre(fixed), (*grid.shape, grid.ndim))
         return transforms.DisplacementMap(vectors, grid)

@@ -1,6 +1,7 @@
 """Networks that compute the map of two images on one grid."""
 
+from deqjax.registration.nets.feature_demons import FeatureDemons
 from deqjax.registration.nets.image_attention import ImageAttention
 from deqjax.registration.nets.voxelmorph import VoxelMorph
 
-__all__ = ["ImageAttention", "VoxelMorph"]
+__all__ = ["FeatureDemons", "ImageAttention", "VoxelMorph"]

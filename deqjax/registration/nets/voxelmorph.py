@@ -19,16 +19,22 @@ class VoxelMorph(nn.Module):
     The velocity is the mean of the field over blocks of 2 voxels along each axis. Its inverse map is the flow of the
     negative velocity.
 
+    A conditional network takes the weight of the regularizer as a further input, so that one training serves all
+    weights; see `Unsupervised`, ``conditional``.
+
     Attributes:
       encoder: see `FieldUNet`.
       decoder: see `FieldUNet`.
       last: see `FieldUNet`.
       diffeomorphic: whether the field is a velocity, for maps that hardly fold; otherwise it is the displacement.
       squarings: the number of squarings of the exponential of the velocity.
+      conditional: whether every layer depends on the weight.
+      weight: the weight, from 0 to 1, of a call that gives none.
 
     Sources: G. Balakrishnan et al., "VoxelMorph: a learning framework for deformable medical image registration", IEEE
     Trans. Med. Imaging 38:1788, 2019; A. Dalca et al., "Unsupervised learning of probabilistic diffeomorphic
-    registration for images and surfaces", Med. Image Anal. 57:226, 2019, section 3.2, without the variance.
+    registration for images and surfaces", Med. Image Anal. 57:226, 2019, section 3.2, without the variance; A. Hoopes
+    et al., "HyperMorph: amortized hyperparameter learning for image registration", IPMI 2021, for the weight.
 
     >>> grid = Grid.of((33, 20), spacing=2.0)
     >>> image = jnp.exp(-jnp.sum((grid.points() - 30.0) ** 2, -1) / 99)
@@ -43,18 +49,25 @@ class VoxelMorph(nn.Module):
     last: tuple[int, ...] = (32, 16, 16)
     diffeomorphic: bool = True
     squarings: int = 7
+    conditional: bool = False
+    weight: float = 0.5
 
     @nn.compact
-    def __call__(self, fixed: jax.Array, moving: jax.Array, grid: Grid) -> DisplacementMap | VelocityMap:
+    def __call__(
+        self, fixed: jax.Array, moving: jax.Array, grid: Grid, weight: jax.Array | None = None
+    ) -> DisplacementMap | VelocityMap:
         """Return the map between two images on one grid.
 
         Args:
           fixed: the fixed image, (*grid.shape).
           moving: the moving image, (*grid.shape).
           grid: the grid of both.
+          weight: the weight of a conditional network, a number from 0 to 1.
         """
         images = jnp.stack([_scaled(fixed), _scaled(moving)], axis=-1)
-        voxels = FieldUNet(self.encoder, self.decoder, self.last, name="unet")(images)
+        condition = jnp.reshape(jnp.asarray(self.weight if weight is None else weight, images.dtype), 1)
+        unet = FieldUNet(self.encoder, self.decoder, self.last, name="unet")
+        voxels = unet(images, condition if self.conditional else None)
         vectors = jnp.matmul(voxels, grid.affine[:-1, :-1].T, precision="highest")
         if not self.diffeomorphic:
             return DisplacementMap(vectors, grid)

@@ -31,11 +31,14 @@ class Unsupervised:
       regularizer: the penalty of the field.
       bidirectional: whether the fixed image is also warped to the moving image.
       consistency: the penalty of ``Xi_AB o Xi_BA - id``; with ``gradient = true`` it is that of GradICON.
+      conditional: whether a weight w in [0, 1] is drawn for every pair and given to the network, and the terms are
+        ``(1 - w) similarity + w regularizer``. It is 0 or 1 in a fifth of the pairs.
       overlap: the weight of ``1 - Dice`` of the labels (`soft_dice`), for images that have some.
 
     Sources: G. Balakrishnan et al., IEEE Trans. Med. Imaging 38:1788, 2019, for the similarity, the
     penalty and the overlap; A. Dalca et al., Med. Image Anal. 57:226, 2019, for both directions; L. Tian et al.,
-    "GradICON: approximate diffeomorphisms via gradient inverse consistency", CVPR 2023, for the consistency.
+    "GradICON: approximate diffeomorphisms via gradient inverse consistency", CVPR 2023, for the consistency; A. Hoopes
+    et al., "HyperMorph", IPMI 2021, section 2.1, for the random weight.
 
     >>> from deqjax.registration.nets import ImageAttention
     >>> grid = Grid.of((16, 16))
@@ -51,42 +54,51 @@ class Unsupervised:
     regularizer: Regularizer = field(default_factory=lambda: Diffusion(weight=0.1))
     bidirectional: bool = False
     consistency: InverseConsistency | None = None
+    conditional: bool = False
     overlap: float = 0.0
 
     def bind(self, problem: RegistrationProblem) -> ObjectiveFunction:
         """Make the function of the parameters ``{"network": ...}``.
 
         Raises:
-          ValueError: the overlap has a weight, but the images have no labels.
+          ValueError: the overlap has a weight, but the images have no labels; or the network takes no weight.
         """
         network, grid, labels = problem
         if self.overlap and not labels:
             raise ValueError("objective.overlap needs labels: set data.labels = true, or leave it 0")
+        if self.conditional and not getattr(network, "conditional", False):
+            raise ValueError(
+                "objective.conditional needs a network that takes a weight: set network.conditional = true"
+            )
 
-        def objective(params: Params, _: Params, batch: PairBatch, __: Any, ___: Any) -> tuple[jax.Array, Metrics]:
-            def of_pair(pair: PairBatch) -> Metrics:
-                def terms(one: jax.Array, other: jax.Array, found: Any) -> Metrics:
-                    warped = warp(other, _evaluated(found), grid, grid)
-                    difference = self.similarity(one, warped, jnp.ones(grid.shape), grid)
-                    return {"similarity": difference, "regularizer": self.regularizer(*_field(found))}
+        def terms(fixed: jax.Array, moving: jax.Array, found: Any) -> Metrics:
+            warped = warp(moving, _evaluated(found), grid, grid)
+            difference = self.similarity(fixed, warped, jnp.ones(grid.shape), grid)
+            return {"similarity": difference, "regularizer": self.regularizer(*_field(found))}
 
+        def objective(params: Params, _: Params, batch: PairBatch, keys: Any, __: Any) -> tuple[jax.Array, Metrics]:
+            def of_pair(pair: PairBatch, key: jax.Array) -> Metrics:
+                weight = [_draw_weight(key)] if self.conditional else []
+                predict = lambda fixed, moving: network.apply(params["network"], fixed, moving, grid, *weight)
                 fixed, moving = jnp.asarray(pair.fixed), jnp.asarray(pair.moving)
-                found = network.apply(params["network"], fixed, moving, grid)
+                found = predict(fixed, moving)
                 values = terms(fixed, moving, found)
                 if self.bidirectional or self.consistency:
                     invertible = isinstance(found, VelocityMap) and self.consistency is None
-                    back = found.inverse() if invertible else network.apply(params["network"], moving, fixed, grid)
+                    back = found.inverse() if invertible else predict(moving, fixed)
                     values = jax.tree.map(lambda a, b: (a + b) / 2, values, terms(moving, fixed, back))
+                for drawn in weight:
+                    factors = {"similarity": 1 - drawn, "regularizer": drawn}
+                    values = {name: factors[name] * value for name, value in values.items()}
                 if self.consistency:
                     both = found.displacement(grid), back.displacement(grid)
                     values["consistency"] = self.consistency.between(*both, grid)
                 if self.overlap:
                     masks = jnp.asarray(pair.fixed_labels), jnp.asarray(pair.moving_labels)
-                    dice = soft_dice(*masks, _evaluated(found), grid, labels)
-                    values["overlap"] = self.overlap * (1 - dice)
+                    values["overlap"] = self.overlap * (1 - soft_dice(*masks, _evaluated(found), grid, labels))
                 return values
 
-            metrics = jax.tree.map(jnp.mean, jax.vmap(of_pair)(jax.tree.map(jnp.asarray, batch)))
+            metrics = jax.tree.map(jnp.mean, jax.vmap(of_pair)(jax.tree.map(jnp.asarray, batch), keys))
             return jnp.sum(jnp.stack([*metrics.values()])), metrics
 
         return objective
@@ -116,6 +128,11 @@ def soft_dice(fixed_labels: jax.Array, moving_labels: jax.Array, mapping: Map, g
     total = jnp.sum(fixed + warped, axes)
     value = 2 * jnp.sum(fixed * warped, axes) / jnp.where(total > 0, total, 1)
     return jnp.sum(value) / jnp.maximum(jnp.sum(total > 0), 1)
+
+
+def _draw_weight(key: jax.Array) -> jax.Array:
+    """Draw a number from 0 to 1, in a fifth of the cases 0 or 1."""
+    return jnp.clip(jax.random.uniform(key, (), minval=-0.125, maxval=1.125), 0, 1)
 
 
 def _evaluated(found: Map) -> Map:
