@@ -7,7 +7,7 @@ from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.nets import FeatureDemons, ImageAttention, VoxelMorph
+from deqjax.registration.nets import FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
@@ -21,6 +21,7 @@ __all__ = [
     "FunctionInverse",
     "Grid",
     "ImageAttention",
+    "PyramidNet",
     "Registration",
     "SyntheticWarps",
     "TrainedNetwork",

@@ -85,6 +85,7 @@ def test_the_velocity_lies_at_the_centres_of_blocks_of_voxels():
     assert found.grid.shape == (6, 4)
 
 
+@pytest.mark.slow
 def test_the_map_ignores_the_unit_and_the_zeros_around_the_object():
     grid, wide = Grid.of((32, 32)), Grid.of((48, 48))
     fixed, moving = spot(grid, (14.0, 16.0)), spot(grid, (17.0, 15.0))

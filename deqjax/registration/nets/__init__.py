@@ -2,6 +2,7 @@
 
 from deqjax.registration.nets.feature_demons import FeatureDemons
 from deqjax.registration.nets.image_attention import ImageAttention
+from deqjax.registration.nets.pyramid_net import PyramidNet
 from deqjax.registration.nets.voxelmorph import VoxelMorph
 
-__all__ = ["FeatureDemons", "ImageAttention", "VoxelMorph"]
+__all__ = ["FeatureDemons", "ImageAttention", "PyramidNet", "VoxelMorph"]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.nets.field_unet import FieldUNet
+from deqjax.registration.nets.halving import halve, halved_grid, scaled_image
 from deqjax.registration.transforms import DisplacementMap, VelocityMap
 
 
@@ -64,31 +65,11 @@ class VoxelMorph(nn.Module):
           grid: the grid of both.
           weight: the weight of a conditional network, a number from 0 to 1.
         """
-        images = jnp.stack([_scaled(fixed), _scaled(moving)], axis=-1)
+        images = jnp.stack([scaled_image(fixed), scaled_image(moving)], axis=-1)
         condition = jnp.reshape(jnp.asarray(self.weight if weight is None else weight, images.dtype), 1)
         unet = FieldUNet(self.encoder, self.decoder, self.last, name="unet")
         voxels = unet(images, condition if self.conditional else None)
         vectors = jnp.matmul(voxels, grid.affine[:-1, :-1].T, precision="highest")
         if not self.diffeomorphic:
             return DisplacementMap(vectors, grid)
-        for axis in range(grid.ndim):
-            vectors = _halve(vectors, axis)
-        return VelocityMap(vectors, _halved(grid), self.squarings)
-
-
-def _scaled(image: jax.Array) -> jax.Array:
-    total = jnp.sum(jnp.abs(image))
-    return image * total / jnp.maximum(jnp.sum(image**2), jnp.finfo(image.dtype).tiny)
-
-
-def _halve(values: jax.Array, axis: int) -> jax.Array:
-    """Average pairs of neighbours along an axis; the last one of an odd number is repeated."""
-    n = values.shape[axis]
-    first, second = jnp.arange(0, n, 2), jnp.minimum(jnp.arange(1, n + 1, 2), n - 1)
-    return (jnp.take(values, first, axis=axis) + jnp.take(values, second, axis=axis)) / 2
-
-
-def _halved(grid: Grid) -> Grid:
-    """Return the grid of the blocks of 2 voxels along each axis."""
-    coarse = grid.strided((2,) * grid.ndim)
-    return Grid(coarse.affine.at[:-1, -1].set(grid.world(jnp.full(grid.ndim, 0.5))), coarse.shape, grid.place)
+        return VelocityMap(halve(vectors, grid.ndim), halved_grid(grid), self.squarings)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.learning import PairBatch, RegistrationProblem
+from deqjax.registration.nets.halving import halve, halved_grid
 from deqjax.registration.regularizers import Diffusion, InverseConsistency
 from deqjax.registration.similarities import LocalNCC
 from deqjax.registration.transforms import DisplacementMap, VelocityMap
@@ -33,6 +34,8 @@ class Unsupervised:
       consistency: the penalty of ``Xi_AB o Xi_BA - id``; with ``gradient = true`` it is that of GradICON.
       conditional: whether a weight w in [0, 1] is drawn for every pair and given to the network, and the terms are
         ``(1 - w) similarity + w regularizer``. It is 0 or 1 in a fifth of the pairs.
+      every_level: whether the maps of all levels of a `PyramidNet` are compared, each with images of its resolution.
+        The terms of a level that is twice as coarse have half the weight.
       overlap: the weight of ``1 - Dice`` of the labels (`soft_dice`), for images that have some.
 
     Sources: G. Balakrishnan et al., IEEE Trans. Med. Imaging 38:1788, 2019, for the similarity, the
@@ -55,15 +58,18 @@ class Unsupervised:
     bidirectional: bool = False
     consistency: InverseConsistency | None = None
     conditional: bool = False
+    every_level: bool = False
     overlap: float = 0.0
 
     def bind(self, problem: RegistrationProblem) -> ObjectiveFunction:
         """Make the function of the parameters ``{"network": ...}``.
 
         Raises:
-          ValueError: the overlap has a weight, but the images have no labels; or the network takes no weight.
+          ValueError: the overlap has a weight, but the images have no labels; or the network takes no weight or has no
+            levels.
         """
         network, grid, labels = problem
+        apply: Any = network.apply
         if self.overlap and not labels:
             raise ValueError("objective.overlap needs labels: set data.labels = true, or leave it 0")
         if self.conditional and not getattr(network, "conditional", False):
@@ -71,22 +77,41 @@ class Unsupervised:
                 "objective.conditional needs a network that takes a weight: set network.conditional = true"
             )
 
-        def terms(fixed: jax.Array, moving: jax.Array, found: Any) -> Metrics:
+        if self.every_level and not hasattr(network, "maps"):
+            raise ValueError("objective.every_level needs a network with several levels: PyramidNet")
+
+        def one_way(fixed: jax.Array, moving: jax.Array, grid: Grid, found: Any) -> Metrics:
             warped = warp(moving, _evaluated(found), grid, grid)
             difference = self.similarity(fixed, warped, jnp.ones(grid.shape), grid)
             return {"similarity": difference, "regularizer": self.regularizer(*_field(found))}
 
+        def terms(fixed: jax.Array, moving: jax.Array, grid: Grid, found: Any, back: Any) -> Metrics:
+            values = one_way(fixed, moving, grid, found)
+            both = values if back is None else one_way(moving, fixed, grid, back)
+            return jax.tree.map(lambda a, b: (a + b) / 2, values, both)
+
         def objective(params: Params, _: Params, batch: PairBatch, keys: Any, __: Any) -> tuple[jax.Array, Metrics]:
             def of_pair(pair: PairBatch, key: jax.Array) -> Metrics:
                 weight = [_draw_weight(key)] if self.conditional else []
-                predict = lambda fixed, moving: network.apply(params["network"], fixed, moving, grid, *weight)
+                method = {"method": "maps"} if self.every_level else {}
+
+                def predict(fixed: jax.Array, moving: jax.Array) -> list[Any]:
+                    found = apply(params["network"], fixed, moving, grid, *weight, **method)
+                    return found[::-1] if self.every_level else [found]
+
                 fixed, moving = jnp.asarray(pair.fixed), jnp.asarray(pair.moving)
-                found = predict(fixed, moving)
-                values = terms(fixed, moving, found)
+                maps = predict(fixed, moving)
+                backs: list[Any] = [None] * len(maps)
                 if self.bidirectional or self.consistency:
-                    invertible = isinstance(found, VelocityMap) and self.consistency is None
-                    back = found.inverse() if invertible else predict(moving, fixed)
-                    values = jax.tree.map(lambda a, b: (a + b) / 2, values, terms(moving, fixed, back))
+                    invertible = isinstance(maps[0], VelocityMap) and self.consistency is None
+                    backs = [found.inverse() for found in maps] if invertible else predict(moving, fixed)
+                found, back = maps[0], backs[0]
+                values = terms(fixed, moving, grid, found, back)
+                images, coarse = jnp.stack([fixed, moving], axis=-1), grid
+                for level, other_maps in enumerate(zip(maps[1:], backs[1:], strict=True), 1):
+                    images, coarse = halve(images, grid.ndim), halved_grid(coarse)
+                    more = terms(images[..., 0], images[..., 1], coarse, *other_maps)
+                    values = jax.tree.map(lambda a, b, level=level: a + b / 2**level, values, more)
                 for drawn in weight:
                     factors = {"similarity": 1 - drawn, "regularizer": drawn}
                     values = {name: factors[name] * value for name, value in values.items()}
