@@ -1,6 +1,6 @@
-"""Train attention on 60 of 80 2-D brains and register the other 20, also by trained networks: NCC, folds, seconds.
+"""Train attention on 60 of 80 2-D brains and register the other 20: NCC, folds, seconds and equivariance.
 
-    python benchmarks/registration_attention.py --data=path/to/oasis2d_000_079.npz [--steps=N] [--model FOLDER ...]
+    python benchmarks/registration_attention.py --data=path/to/oasis2d_000_079.npz [--steps=N] [--picture=OUT.png]
 
 It uses neither labels nor known displacements. The training images are aligned affinely to the first of them, and each
 test pair is aligned affinely first.
@@ -8,7 +8,6 @@ test pair is aligned affinely first.
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,8 +19,6 @@ from deqjax.registration import (
     Grid,
     ImageAttention,
     Unsupervised,
-    load_network,
-    models,
     register,
     register_by_network,
     regularizers,
@@ -95,8 +92,6 @@ def main(args):
         flush=True,
     )
 
-    networks = {Path(name).name: load_network(name) for name in [*models(), *args.model]}
-
     def methods(fixed, moving):
         affine, before = timed(lambda: register(fixed, moving, **AFFINE).map)
         attend = lambda: register_by_network(fixed, moving, ATTENTION, parameters, affine)
@@ -104,23 +99,13 @@ def main(args):
         refine = lambda init: timed(lambda: register(fixed, moving, **FREE_FORM, init=init).map)
         refined, most = refine(attended)
         direct, alone = refine(affine)
-        rows = {
+        return {
             "nothing": (transforms.LinearMap(jnp.eye(2), jnp.zeros(2)), 0.0),
             "affine": (affine, before),
             "affine + attention": (attended, before + more),
             "affine + attention + free-form": (refined, before + more + most),
             "affine + free-form": (direct, before + alone),
         }
-        for name, (network, trained, *_) in networks.items():  # The voxels of the file count as those of the training.
-            apply = lambda init, network=network, trained=trained: timed(
-                lambda: register_by_network(fixed, moving, network, trained, init)
-            )
-            rows[name] = apply(None)
-            found, more = apply(affine)
-            rows[f"affine + {name}"] = (found, before + more)
-            refined, most = refine(found)
-            rows[f"affine + {name} + free-form"] = (refined, before + more + most)
-        return rows
 
     ncc = lambda fixed, warped, mask: 1 - float(similarities.NCC()(fixed, warped, mask, grid))
     rows: dict[str, list[tuple[float, ...]]] = {}
@@ -167,6 +152,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
     parser.add_argument("--picture", help="a file in which the first pair is drawn")
     main(parser.parse_args())

@@ -75,8 +75,8 @@ def stage(settings, start, fixed, moving, maps):
 
 
 def apply(trained, start, fixed, moving, maps):
-    network, parameters, voxel_size, _ = trained
-    return register_by_network(fixed, moving, network, parameters, maps[start], voxel_size=voxel_size)
+    network, parameters, voxel_size = trained
+    return register_by_network(fixed, moving, network, parameters, maps.get(start), voxel_size=voxel_size)
 
 
 def methods(networks):
@@ -108,7 +108,7 @@ def main(args):
     values, grid = common_labels(labels), Grid.of(images.shape[1:])
     cortex = [value for value in values if value > 1000]
     print(f"{len(images)} people, {images.shape[1:]} voxels, {len(values)} labels, {len(cortex)} of the cortex")
-    networks = {Path(name).name: load_network(name) for name in [*models(), *args.model]}
+    networks = {Path(name).name: load_network(name)[:3] for name in [*models(), *args.model]}
     rows, peers = methods(networks), {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
     pairs = list(itertools.permutations(range(len(images)), 2))
     pairs = pairs[:: max(len(pairs) // args.pairs, 1)] if args.pairs else pairs
