@@ -38,10 +38,11 @@ class Unsupervised:
         The terms of a level that is twice as coarse have half the weight.
       overlap: the weight of ``1 - Dice`` of the labels (`soft_dice`), for images that have some.
 
-    Sources: G. Balakrishnan et al., IEEE Trans. Med. Imaging 38:1788, 2019, for the similarity, the
-    penalty and the overlap; A. Dalca et al., Med. Image Anal. 57:226, 2019, for both directions; L. Tian et al.,
-    "GradICON: approximate diffeomorphisms via gradient inverse consistency", CVPR 2023, for the consistency; A. Hoopes
-    et al., "HyperMorph", IPMI 2021, section 2.1, for the random weight.
+    Sources: G. Balakrishnan et al., IEEE Trans. Med. Imaging 38:1788, 2019, for the similarity, the penalty
+    and the overlap; A. Dalca et al., Med. Image Anal. 57:226, 2019, for both directions; L. Tian et al., "GradICON:
+    approximate diffeomorphisms via gradient inverse consistency", CVPR 2023, for the consistency; A. Hoopes et al.,
+    "HyperMorph: amortized hyperparameter learning for image registration", IPMI 2021, for the random weight; T. Mok, A.
+    Chung, MICCAI 2020, for every level.
 
     >>> from deqjax.registration.nets import ImageAttention
     >>> grid = Grid.of((16, 16))
@@ -76,7 +77,6 @@ class Unsupervised:
             raise ValueError(
                 "objective.conditional needs a network that takes a weight: set network.conditional = true"
             )
-
         if self.every_level and not hasattr(network, "maps"):
             raise ValueError("objective.every_level needs a network with several levels: PyramidNet")
 
