@@ -7,7 +7,7 @@ from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.nets import FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
+from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
@@ -16,6 +16,7 @@ from deqjax.registration.trained_networks import TrainedNetwork, load_network, m
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
+    "AffineNet",
     "AttentionRegistration",
     "FeatureDemons",
     "FunctionInverse",

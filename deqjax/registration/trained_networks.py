@@ -67,7 +67,7 @@ def load_network(name: str | Path) -> TrainedNetwork:
 
     >>> load_network("brain")
     Traceback (most recent call last):
-    ValueError: brain: not the folder of a registration network, which needs params.npz and config.toml with [network]...
+    ValueError: brain: not the folder of a registration network, which needs params.npz and config.toml...
     """
     folder = find_network(name)
     path = folder / model_folders.CONFIG

@@ -87,7 +87,7 @@ class Network(Protocol):
         ...
 
     def apply(self, parameters: Any, fixed: jax.Array, moving: jax.Array, grid: Grid, /, *weight: jax.Array) -> Any:
-        """Return the map from fixed to moving points, a `DisplacementMap` or a `VelocityMap`."""
+        """Return the map from fixed to moving points, for example a `VelocityMap`."""
         ...
 
 

@@ -83,7 +83,7 @@ class Unsupervised:
         def one_way(fixed: jax.Array, moving: jax.Array, grid: Grid, found: Any) -> Metrics:
             warped = warp(moving, _evaluated(found), grid, grid)
             difference = self.similarity(fixed, warped, jnp.ones(grid.shape), grid)
-            return {"similarity": difference, "regularizer": self.regularizer(*_field(found))}
+            return {"similarity": difference, "regularizer": self.regularizer(*_field(found, grid))}
 
         def terms(fixed: jax.Array, moving: jax.Array, grid: Grid, found: Any, back: Any) -> Metrics:
             values = one_way(fixed, moving, grid, found)
@@ -165,5 +165,7 @@ def _evaluated(found: Map) -> Map:
     return found.exponential() if isinstance(found, VelocityMap) else found
 
 
-def _field(found: DisplacementMap | VelocityMap) -> tuple[jax.Array, Grid]:
-    return (found.velocity if isinstance(found, VelocityMap) else found.vectors), found.grid
+def _field(found: Map, grid: Grid) -> tuple[jax.Array, Grid]:
+    if isinstance(found, VelocityMap):
+        return found.velocity, found.grid
+    return (found.vectors if isinstance(found, DisplacementMap) else found.displacement(grid)), grid
