@@ -131,10 +131,11 @@ def registration_experiment(config: RegistrationConfig, images: np.ndarray | Non
 
 def registration_card(config: RegistrationConfig, command: str, params: Params, metrics: dict[str, float]) -> str:
     """Write the card of a registration model."""
+    labels = "with labels" if config.data.labels else "no labels"
     return f"""# {config.title}
 
 * Paper: {config.paper or "none"}
-* Data: trained on {config.data.train or "the simulated brains of the package"}; pairs of different people, no labels
+* Data: trained on {config.data.train or "the simulated brains of the package"}; pairs of different people, {labels}
 * Command: `{command}`, seed {config.seed}
 * Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}
 * Validation NCC: {metrics["validation_ncc"]:.4f} (mean over held-out pairs); the results for every pair are in

@@ -79,13 +79,15 @@ def read_images(
         )
     if data.align:
         reference = training[0]
-        maps = [_affine_map(reference, image) for image in training[1:]]
+        maps = [_affine_map(reference, image, grid) for image in training[1:]]
         aligned = [warp(jnp.asarray(image), found, grid, grid) for image, found in zip(training[1:], maps)]
         training = np.stack([reference, *aligned])
         if labels is not None:
             moved = [warp_labels(image, found, grid, grid) for image, found in zip(labels[1:], maps)]
             labels = np.stack([labels[0], *moved])
-        held_out = np.stack([warp(jnp.asarray(image), _affine_map(reference, image), grid, grid) for image in held_out])
+        held_out = np.stack(
+            [warp(jnp.asarray(image), _affine_map(reference, image, grid), grid, grid) for image in held_out]
+        )
     return training.astype(np.float32), held_out.astype(np.float32), grid, labels
 
 
@@ -136,6 +138,7 @@ def _in_range(images: np.ndarray, chosen: tuple[int, int] | None, name: str) -> 
     return images[first : last + 1]
 
 
-def _affine_map(reference: np.ndarray, image: np.ndarray) -> Map:
+def _affine_map(reference: np.ndarray, image: np.ndarray, grid: Grid) -> Map:
     """Register an image to the reference by an affine map."""
-    return register(jnp.asarray(reference), jnp.asarray(image), transforms.Affine(), similarities.NCC()).map
+    methods = transforms.Affine(), similarities.NCC()
+    return register(jnp.asarray(reference), jnp.asarray(image), *methods, fixed_grid=grid, moving_grid=grid).map

@@ -18,6 +18,7 @@ from deqjax.run.registration_experiment import (
     read_registration_config,
     registration_experiment,
 )
+from deqjax.run.registration_images import Images, read_images
 
 TINY = """
 title = "tiny registration"
@@ -203,6 +204,17 @@ def test_labels_are_numbered_and_come_with_the_images(files, tmp_path):
     np.savez(tmp_path / "labelled.npz", images=spots(6), labels=labels[:5])
     with pytest.raises(ValueError, match="in the shape"):
         registration_experiment(config)
+
+
+@pytest.mark.slow
+def test_the_images_are_aligned_in_millimetres():
+    """With voxels of 2 mm, the copies of an image that are shifted by 3 voxels come back to it."""
+    image = spots(1)[0]
+    images = np.stack([image, np.roll(image, 3, 0), np.roll(image, -3, 1)])
+    training, _, grid, _ = read_images(Images(voxel_size=2.0), images)
+    np.testing.assert_allclose(grid.spacing(), 2.0)
+    for aligned in training[1:]:
+        assert np.abs(aligned - image)[6:-6, 6:-6].max() < 0.05 * image.max()
 
 
 def test_files_that_are_no_images(arguments, tmp_path):
