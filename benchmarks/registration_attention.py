@@ -20,7 +20,7 @@ from deqjax.registration import (
     ImageAttention,
     Unsupervised,
     register,
-    register_by_attention,
+    register_by_network,
     regularizers,
     similarities,
     transforms,
@@ -94,7 +94,7 @@ def main(args):
 
     def methods(fixed, moving):
         affine, before = timed(lambda: register(fixed, moving, **AFFINE).map)
-        attend = lambda: register_by_attention(fixed, moving, ATTENTION, parameters, affine)
+        attend = lambda: register_by_network(fixed, moving, ATTENTION, parameters, affine)
         attended, more = timed(attend)
         refine = lambda init: timed(lambda: register(fixed, moving, **FREE_FORM, init=init).map)
         refined, most = refine(attended)
@@ -124,7 +124,7 @@ def main(args):
             panels[name] = warped
             if name == "affine":
                 aligned_moving = warped
-        attend = lambda fixed, moving: register_by_attention(fixed, moving, ATTENTION, parameters)
+        attend = lambda fixed, moving: register_by_network(fixed, moving, ATTENTION, parameters)
         errors.append(equivariance(fixed, aligned_moving, attend, grid, random))
         print(f"{f} {m}: NCC", *(f"{name} {values[-1][0]:.4f}" for name, values in rows.items()), sep="  ", flush=True)
         if args.picture and f == pairs[0][0]:

@@ -30,6 +30,7 @@ BESIDE = {("losses", "metrics"), ("nifti_files", "atomic_write"), ("nifti_files"
 """Who may import a part of its own layer; nobody else does."""
 
 REGISTRATION = {"types", "pytree", "scaling", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
+REGISTRATION |= {"config", "model_folders"}  # to read trained networks
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration", "run"}, "orbax": {"training"}}
 LONGEST = 400
 

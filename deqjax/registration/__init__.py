@@ -1,38 +1,49 @@
 """Registration: find the map that takes points of the fixed image to points of the moving image, in world mm."""
 
-from deqjax.registration import learning, measures, nets, optimizers, regularizers, similarities, transforms
+from deqjax.registration import learning, measures, nets, objectives, optimizers, regularizers, similarities, transforms
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
-from deqjax.registration.learning import Unsupervised
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.nets import ImageAttention, register_by_attention
+from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
+from deqjax.registration.network_maps import register_by_network
+from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
 from deqjax.registration.symmetric_demons import demons
+from deqjax.registration.trained_networks import TrainedNetwork, load_network, models
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
+    "AffineNet",
     "AttentionRegistration",
+    "FeatureDemons",
     "FunctionInverse",
     "Grid",
     "ImageAttention",
+    "PyramidNet",
     "Registration",
+    "SyntheticWarps",
+    "TrainedNetwork",
     "Unsupervised",
+    "VoxelMorph",
     "align_axes",
     "align_centres",
     "demons",
     "interpolate",
     "learning",
+    "load_network",
     "measures",
+    "models",
     "multi_start",
     "nets",
+    "objectives",
     "optimizers",
     "read_displacement",
     "read_image",
     "register",
-    "register_by_attention",
+    "register_by_network",
     "register_pairs",
     "regularizers",
     "similarities",

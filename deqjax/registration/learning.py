@@ -1,77 +1,46 @@
-"""Learning of registration networks: the objective, and the pairs of images that each step uses."""
+"""Learning of registration networks: what is learned, and the pairs of images that each step uses."""
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
 from deqjax.registration.inputs import checked_image
-from deqjax.registration.regularizers import Diffusion
-from deqjax.registration.similarities import LocalNCC
-from deqjax.registration.types import Network, Regularizer, Similarity
-from deqjax.registration.warping import warp
-from deqjax.types import Metrics, ObjectiveFunction, Params
-
-__all__ = ["PairBatch", "RegistrationProblem", "Unsupervised", "checked_images", "pair_at"]
+from deqjax.registration.types import Network
 
 
 class RegistrationProblem(NamedTuple):
-    """What a training run learns: a network for images on one grid."""
+    """What a training run learns: a network for images on one grid.
+
+    Attributes:
+      network: the network.
+      grid: the grid of all images.
+      labels: the number of labels of the images, without the background; 0 if there are none.
+    """
 
     network: Network
     grid: Grid
+    labels: int = 0
 
 
 @operand
 class PairBatch:
-    """Pairs of images, (pairs, *grid.shape) each."""
+    """Pairs of images, (pairs, *grid.shape) each.
+
+    Attributes:
+      fixed: the fixed images.
+      moving: the moving images.
+      fixed_labels: the labels of the fixed images, numbered from 1, with 0 for the background; None without labels.
+      moving_labels: likewise, of the moving images.
+    """
 
     fixed: jax.Array | np.ndarray
     moving: jax.Array | np.ndarray
-
-
-@dataclass(frozen=True)
-class Unsupervised:
-    """The mean over pairs of ``similarity(B, A o Xi) + regularizer(Xi - id)``: no displacement needs to be known.
-
-    Attributes:
-      similarity: how much the fixed image B and the warped moving image A differ.
-      regularizer: penalty of the displacement, in mm.
-
-    >>> from deqjax.registration.nets import ImageAttention
-    >>> grid = Grid.of((16, 16))
-    >>> images = jnp.stack([grid.points()[..., 0], grid.points()[..., 1]])
-    >>> network = ImageAttention(width=4)
-    >>> params = {"network": network.init(jax.random.key(0), images[0], images[1], grid)}
-    >>> objective = Unsupervised().bind(RegistrationProblem(network, grid))
-    >>> jax.eval_shape(objective, params, {}, PairBatch(images, images[::-1]), None, None)[0].shape
-    ()
-    """
-
-    similarity: Similarity = field(default_factory=lambda: LocalNCC(width=3.0))
-    regularizer: Regularizer = field(default_factory=lambda: Diffusion(weight=0.1))
-
-    def bind(self, problem: RegistrationProblem) -> ObjectiveFunction:
-        """Make the function of the parameters ``{"network": ...}``."""
-        network, grid = problem
-
-        def objective(params: Params, _: Params, batch: PairBatch, __: Any, ___: Any) -> tuple[jax.Array, Metrics]:
-            def of_pair(fixed: jax.Array, moving: jax.Array) -> tuple[jax.Array, jax.Array]:
-                found = network.apply(params["network"], fixed, moving, grid)
-                warped = warp(moving, found, grid, grid)
-                difference = self.similarity(fixed, warped, jnp.ones(grid.shape), grid)
-                return difference, self.regularizer(found.vectors, grid)
-
-            difference, roughness = jax.vmap(of_pair)(jnp.asarray(batch.fixed), jnp.asarray(batch.moving))
-            metrics = {"similarity": jnp.mean(difference), "regularizer": jnp.mean(roughness)}
-            return jnp.mean(difference + roughness), metrics
-
-        return objective
+    fixed_labels: jax.Array | np.ndarray | None = None
+    moving_labels: jax.Array | np.ndarray | None = None
 
 
 def checked_images(images: ArrayLike, grid: Grid | None = None) -> tuple[np.ndarray, Grid]:

@@ -76,14 +76,18 @@ class Transform(Protocol):
 
 @runtime_checkable
 class Network(Protocol):
-    """A network that computes the map of two images on one grid; a Flax linen module is one."""
+    """A network that computes the map of two images on one grid; a Flax linen module is one.
+
+    A network with an attribute ``conditional`` that is true also takes the weight of the regularizer, after the grid.
+    A network of several levels also has a method ``maps`` that returns the maps of all levels, the coarsest first.
+    """
 
     def init(self, key: jax.Array, fixed: jax.Array, moving: jax.Array, grid: Grid, /) -> Any:
         """Make fresh parameters."""
         ...
 
-    def apply(self, parameters: Any, fixed: jax.Array, moving: jax.Array, grid: Grid, /) -> Any:
-        """Return the map from fixed to moving points, a `DisplacementMap` on the grid."""
+    def apply(self, parameters: Any, fixed: jax.Array, moving: jax.Array, grid: Grid, /, *weight: jax.Array) -> Any:
+        """Return the map from fixed to moving points, for example a `VelocityMap`."""
         ...
 
 

@@ -11,6 +11,7 @@ from deqjax.atomic_write import atomic_file
 from deqjax.config import Trust, build, override, read_table
 from deqjax.data import Scan, describe, list_files, open_scan
 from deqjax.masks import realised_acceleration
+from deqjax.registration import trained_networks
 from deqjax.run.configs import find_config, run_folder, shipped_configs
 from deqjax.run.evaluation import evaluate, evaluate_command
 from deqjax.run.experiment import validation_files
@@ -134,10 +135,12 @@ def evaluate_model(args: argparse.Namespace) -> None:
     if str(model).endswith(".toml"):
         path = find_config(model)
         model = run_folder(path, read_table(path).get("out", "")) / "model"
-    folder = Path("runs") / model if model in model_folders.models() else Path(model).parent
+    shipped = model in [*model_folders.models(), *trained_networks.models()]
+    folder = Path("runs") / model if shipped else Path(model).parent
     out = args.out or folder / "evaluation"
     command = evaluate_command(model, out, args.data, args.overrides, args.trust_code)
-    if "network" in read_table(model_folders.check_model_folder(model) / model_folders.CONFIG):
+    config_file = model_folders.check_model_folder(trained_networks.find_network(model)) / model_folders.CONFIG
+    if "network" in read_table(config_file):
         overrides = [*args.overrides, *([f"data.val={args.data}"] if args.data else [])]
         evaluate_registration(model, overrides, out, command, trust_code=args.trust_code)
         return
@@ -179,8 +182,8 @@ def plan_of(scan: Scan) -> list[str]:
 
 
 def list_models(_: argparse.Namespace) -> None:
-    """Print the names of the models."""
-    print("\n".join(model_folders.models()))
+    """Print the names of the models, first those of reconstruction."""
+    print("\n".join([*model_folders.models(), *trained_networks.models()]))
 
 
 def list_configs(_: argparse.Namespace) -> None:

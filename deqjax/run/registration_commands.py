@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,14 @@ from deqjax.registration.files import (
 )
 from deqjax.registration.grid import Grid
 from deqjax.registration.measures import dice, folded_fraction, sd_log_jacobian, volume_change
+from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.pictures import save_picture
 from deqjax.registration.registering import register
 from deqjax.registration.regularizers import Bending
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation
 from deqjax.registration.slices import check_parallel
 from deqjax.registration.starts import STARTS, find_start
+from deqjax.registration.trained_networks import TrainedNetwork, load_network
 from deqjax.registration.transforms import Affine, Dense, FreeForm, Rigid
 from deqjax.registration.types import Map, Similarity, Transform
 from deqjax.registration.warping import resample, same_voxels, warp, warp_labels
@@ -57,12 +60,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         examples:
           deqjax register fixed.nii.gz moving.nii.gz out
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form --similarity local-ncc
+          deqjax register fixed.nii.gz moving.nii.gz out --model runs/voxelmorph/model --refine
         """,
     )
     command.add_argument("fixed", type=Path, metavar="FIXED")
     command.add_argument("moving", type=Path, metavar="MOVING")
     command.add_argument("output", type=Path, metavar="OUT", help="the folder of the results")
     command.add_argument("--stages", nargs="+", default=["affine"], choices=["rigid", "affine", "free-form", "dense"])
+    command.add_argument(
+        "--model",
+        metavar="NAME",
+        help="after the stages, apply a trained network: its name (deqjax models) or its model folder",
+    )
+    command.add_argument("--refine", action="store_true", help="after the model, add a free-form stage")
     command.add_argument("--similarity", default="ncc", choices=list(SIMILARITIES))
     command.add_argument(
         "--levels", nargs="+", type=float, metavar="MM", help="the voxel sizes in mm, from coarse to fine"
@@ -181,11 +191,20 @@ def register_files(args: argparse.Namespace) -> int:
         "free-form": FreeForm(args.spacing),
         "dense": Dense(args.spacing / 2),
     }
+    model = _model_for(args, fixed_grid)
     mapping: Map
     mapping, start = find_start(args.start, fixed, moving, fixed_grid, moving_grid, similarity, mask)
     print(f"start {start}", flush=True)
     warnings = []
-    for name in args.stages:
+    names = [*args.stages, *(["model"] if model else []), *(["free-form"] if args.refine else [])]
+    for number, name in enumerate(names, 1):
+        if name == "model" and model is not None:
+            grids: dict[str, Any] = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
+            network, parameters, voxel_size, _ = model
+            mapping = register_by_network(fixed, moving, network, parameters, mapping, voxel_size=voxel_size, **grids)
+            print(name, end="  ")
+            _print_volume(volume_change(mapping.displacement(fixed_grid), fixed_grid), fixed_grid)
+            continue
         found = register(
             fixed,
             moving,
@@ -201,7 +220,7 @@ def register_files(args: argparse.Namespace) -> int:
         mapping, status = found.map, found.status
         print(name, *(f"{measure} {float(value):.4g}" for measure, value in found.measures.items()), sep="  ")
         print(f"{name}  {status}", flush=True)
-        if not status.in_view or (name == args.stages[-1] and not status.converged):
+        if not status.in_view or (number == len(names) and not status.converged):
             warnings.append(f"warning: {name}: {status}; look at the result before you use it")
     args.output.mkdir(parents=True, exist_ok=True)
     moving = jnp.where(jnp.isnan(moving), args.fill, moving)
@@ -213,6 +232,18 @@ def register_files(args: argparse.Namespace) -> int:
     for warning in warnings:
         print(warning, file=sys.stderr)
     return 1 if warnings else 0
+
+
+def _model_for(args: argparse.Namespace, grid: Grid) -> TrainedNetwork | None:
+    """Read the network of ``--model``, and check that it suits the images; None without the option."""
+    if args.model is None:
+        if args.refine:
+            raise ValueError("--refine refines the map of a network: name one with --model")
+        return None
+    model = load_network(args.model)
+    if model.ndim != grid.ndim:
+        raise ValueError(f"{args.model}: registers {model.ndim}-D images, and {args.fixed} is {grid.ndim}-D")
+    return model
 
 
 def warp_file(args: argparse.Namespace) -> None:

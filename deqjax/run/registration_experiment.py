@@ -10,8 +10,9 @@ import numpy as np
 
 from deqjax import model_folders
 from deqjax.config import CHOICES, Choices, Phase, RunSettings, Trust, build, read_table, to_toml
-from deqjax.registration import learning, nets, regularizers, similarities
+from deqjax.registration import nets, objectives, regularizers, similarities
 from deqjax.registration.learning import PairBatch, RegistrationProblem, pair_at
+from deqjax.registration.trained_networks import find_network
 from deqjax.registration.types import Network, Regularizer, Similarity
 from deqjax.run.experiment import Experiment, TrainingPhase, optimizer_of
 from deqjax.run.registration_evaluation import evaluate_network, mean_ncc
@@ -23,7 +24,7 @@ REGISTRATION_CHOICES: Choices = {
     Network: nets,
     Similarity: similarities,
     Regularizer: regularizers,
-    Objective: learning,
+    Objective: objectives,
 }
 """Where the names in a registration config come from."""
 
@@ -72,7 +73,7 @@ def evaluate_registration(
     Raises:
       ValueError: a file is missing or cannot be read, or the parameters belong to another network.
     """
-    folder = model_folders.check_model_folder(name)
+    folder = model_folders.check_model_folder(find_network(name))
     trust = Trust((str(Path.cwd()),)) if trust_code else None
     config = read_registration_config(folder / model_folders.CONFIG, overrides, trust)
     registration_experiment(config).evaluate(folder, out, command)
@@ -92,14 +93,15 @@ def registration_experiment(config: RegistrationConfig, images: np.ndarray | Non
         raise ValueError("run.spectral_bound bounds the map of a reconstruction; leave it 0 for a registration network")
     if config.run.init_from:
         raise ValueError("run.init_from names a reconstruction model; leave it empty for a registration network")
-    training, held_out, grid = read_images(config.data, images)
+    training, held_out, grid, labels = read_images(config.data, images)
     network = config.network
-    problem = RegistrationProblem(network, grid)
+    problem = RegistrationProblem(network, grid, 0 if labels is None else int(labels.max()))
 
     def training_phase(phase: Phase) -> TrainingPhase:
         def batch(step: int) -> PairBatch:
             pairs = pair_at(len(training), phase.batch_size, config.seed, step)
-            return PairBatch(training[pairs[:, 0]], training[pairs[:, 1]])
+            both = (training,) if labels is None else (training, labels)
+            return PairBatch(*(values[pairs[:, side]] for values in both for side in (0, 1)))
 
         return TrainingPhase(phase.name, phase.steps, phase.objective.bind(problem), optimizer_of(phase), batch)
 
@@ -129,10 +131,11 @@ def registration_experiment(config: RegistrationConfig, images: np.ndarray | Non
 
 def registration_card(config: RegistrationConfig, command: str, params: Params, metrics: dict[str, float]) -> str:
     """Write the card of a registration model."""
+    labels = "with labels" if config.data.labels else "no labels"
     return f"""# {config.title}
 
 * Paper: {config.paper or "none"}
-* Data: trained on {config.data.train or "the simulated brains of the package"}; pairs of different people, no labels
+* Data: trained on {config.data.train or "the simulated brains of the package"}; pairs of different people, {labels}
 * Command: `{command}`, seed {config.seed}
 * Parameters: {sum(int(np.size(leaf)) for leaf in jax.tree.leaves(params)):,}
 * Validation NCC: {metrics["validation_ncc"]:.4f} (mean over held-out pairs); the results for every pair are in

@@ -10,13 +10,14 @@ import pytest
 from deqjax.registration import (
     Grid,
     ImageAttention,
-    register_by_attention,
+    register_by_network,
     regularizers,
     similarities,
     transforms,
     warp,
 )
-from deqjax.registration.learning import PairBatch, RegistrationProblem, Unsupervised, checked_images, pair_at
+from deqjax.registration.learning import PairBatch, RegistrationProblem, checked_images, pair_at
+from deqjax.registration.objectives import Unsupervised
 
 BRAINS = Path(__file__).parents[3] / "shared/data/registration/oasis2d_000_079.npz"
 SMALL = ImageAttention(width=8, radius=9.0)
@@ -46,7 +47,7 @@ def test_untrained_features_find_a_known_shift(seed):
     shift = transforms.LinearMap(jnp.eye(2), jnp.array([4.0, -3.0]))
     grid = Grid.of(fixed.shape)
     moving = warp(fixed, shift.inverse(), grid, grid)
-    found = register_by_attention(fixed, moving, SMALL, start(SMALL, fixed, seed))
+    found = register_by_network(fixed, moving, SMALL, start(SMALL, fixed, seed))
     assert mean_error(found, shift, fixed) < 0.4 * 5.0
 
 
@@ -54,7 +55,7 @@ def test_untrained_features_find_a_known_shift(seed):
 def test_shifting_both_images_by_a_coarse_step_shifts_the_map():
     fixed, moving = spots(112, 0), spots(112, 1)
     parameters = start(SMALL, fixed)
-    register = lambda f, m: np.asarray(register_by_attention(f, m, SMALL, parameters).displacement(Grid.of(f.shape)))
+    register = lambda f, m: np.asarray(register_by_network(f, m, SMALL, parameters).displacement(Grid.of(f.shape)))
     before, after = register(fixed, moving), register(*(jnp.roll(i, (4, -4), (0, 1)) for i in (fixed, moving)))
     inner = np.s_[40:72, 40:72]
     assert np.abs(before[inner]).max() > 1
@@ -67,7 +68,7 @@ def test_shifting_the_moving_image_by_a_coarse_step_adds_it_to_the_map():
     parameters = start(attention, image)
     # So low a temperature that the attention selects one point.
     parameters["params"]["log_temperature"] = jnp.array(-9.0)
-    found = register_by_attention(image, jnp.roll(image, 4, 0), attention, parameters)
+    found = register_by_network(image, jnp.roll(image, 4, 0), attention, parameters)
     inner = found.displacement(Grid.of(image.shape))[40:56, 40:56]
     np.testing.assert_allclose(inner, jnp.broadcast_to(jnp.array([4.0, 0.0]), inner.shape), atol=0.05)
 
@@ -79,10 +80,10 @@ def test_the_map_depends_on_the_grids_and_init():
     init = transforms.LinearMap(jnp.eye(2), jnp.array([100.0, 0.0]))
     attention = ImageAttention(width=8, radius=18.0, smoothing=8.0)
     moving = jnp.roll(image, 3, 0)
-    found = register_by_attention(
+    found = register_by_network(
         image, moving, attention, start(attention, image), init, fixed_grid=grid, moving_grid=moved
     )
-    plain = register_by_attention(image, moving, ImageAttention(width=8, radius=9.0), start(attention, image))
+    plain = register_by_network(image, moving, ImageAttention(width=8, radius=9.0), start(attention, image))
     expected = 2 * plain.displacement(Grid.of(image.shape)) + jnp.array([100.0, 0.0])
     np.testing.assert_allclose(found.displacement(grid), expected, atol=0.01)
 
@@ -131,7 +132,7 @@ def test_checked_images_returns_the_images_and_their_grid():
 def test_images_that_cannot_be_registered_raise(fixed, moving, message):
     parameters = start(SMALL, jnp.eye(16))
     with pytest.raises(ValueError, match=message):
-        register_by_attention(fixed, moving, SMALL, parameters)
+        register_by_network(fixed, moving, SMALL, parameters)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,6 @@ def test_images_that_are_not_suited_to_training_raise(images, message):
 def test_untrained_features_reduce_the_difference_of_two_brains():
     fixed, moving = (jnp.asarray(brain) for brain in np.load(BRAINS)["images"][60:62])
     grid = Grid.of(fixed.shape)
-    found = register_by_attention(fixed, moving, ImageAttention(width=8), start(ImageAttention(width=8), fixed))
+    found = register_by_network(fixed, moving, ImageAttention(width=8), start(ImageAttention(width=8), fixed))
     difference = lambda image: float(similarities.NCC()(fixed, image, jnp.ones(grid.shape), grid))
     assert difference(warp(moving, found, grid, grid)) < difference(moving) - 0.02

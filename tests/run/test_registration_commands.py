@@ -3,13 +3,16 @@
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from commands import refusal, succeed
 
+from deqjax import model_folders
 from deqjax.registration import (
     Grid,
+    VoxelMorph,
     read_displacement,
     read_image,
     register,
@@ -243,3 +246,29 @@ def test_pictures_combine_both_images():
     board = checkerboard(np.zeros((9, 7)), np.ones((9, 7)), squares=3)
     assert 0.3 < board.mean() < 0.7
     assert fusion(np.random.rand(9, 7), np.random.rand(9, 7)).shape == (9, 7, 3)
+
+
+def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys):
+    """No stage but the network moves anything: the spots and the result are 2 mm apart."""
+    pytest.importorskip("matplotlib")
+    grid, network = Grid.of((20, 18), spacing=2.0), VoxelMorph(encoder=(4,), decoder=(4,), last=())
+    spot = lambda centre: jnp.exp(-jnp.sum((grid.points() - jnp.asarray(centre)) ** 2, -1) / 60)
+    fixed, moving = spot((18.0, 16.0)), spot((20.0, 16.0))
+    parameters = jax.tree.map(jnp.zeros_like, jax.eval_shape(network.init, jax.random.key(0), fixed, moving, grid))
+    parameters["params"]["unet"]["field"]["bias"] = jnp.array([2.0, 0.0])
+    text = '[network]\ntype = "VoxelMorph"\nencoder = [4]\ndecoder = [4]\nlast = []\n'
+    model = str(model_folders.write_folder(files / "model", text, {"network": parameters}, "card"))
+    for name, image in (("fixed.nii", fixed), ("moving.nii", moving)):
+        write_image(files / name, image, grid)
+    names = [str(files / name) for name in ("fixed.nii", "moving.nii", "out")]
+    options = ["--stages", "rigid", "--levels", "8", "--start", "header", "--model", model]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registration_commands, "register", partial(register, optimizer=Adam(2, learning_rate=0.0)))
+        main(["register", *names, *options, "--refine"])
+    stages = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert stages[1:6] == ["rigid", "rigid", "model", "free-form", "free-form"]
+    found = read_displacement(files / "out" / "displacement.nii.gz")
+    np.testing.assert_allclose(found.vectors[..., 0], 2.0, atol=1e-3)
+    assert "with --model" in refusal("register", [*names, "--refine"])
+    volumes = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
+    assert "registers 2-D images" in refusal("register", [*volumes, "--model", model])

@@ -11,13 +11,14 @@ from commands import refusal, succeed
 
 from deqjax.config import to_toml
 from deqjax.registration import ImageAttention, regularizers, similarities
-from deqjax.registration.learning import Unsupervised
+from deqjax.registration.objectives import Unsupervised
 from deqjax.run import find_config, fit, shipped_configs
 from deqjax.run.registration_experiment import (
     REGISTRATION_CHOICES,
     read_registration_config,
     registration_experiment,
 )
+from deqjax.run.registration_images import Images, read_images
 
 TINY = """
 title = "tiny registration"
@@ -182,12 +183,38 @@ def test_shipped_configs_come_back_equal(name, tmp_path):
         ("--data.val_range=[3, 2]", "data.val_range"),
         ("--run.spectral_bound=0.9", "leave it 0"),
         ("--run.init_from=brain", "run.init_from"),
+        ("--phase.train.objective.overlap=1.0", "overlap needs labels"),
+        ("--data.labels=true", "no array 'labels'"),
         ("--solver.type=Picard", "unknown key solver"),
     ],
 )
 def test_a_config_that_cannot_be_trained(override, words, arguments, tmp_path):
     assert words in refusal("train", arguments(tmp_path / "out", override))
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_numbered_and_come_with_the_images(files, tmp_path):
+    labels = np.zeros((6, 32, 32), np.uint16)
+    labels[:, 8:16], labels[:, 16:20] = 1012, 17
+    np.savez(tmp_path / "labelled.npz", images=spots(6), labels=labels)
+    overrides = [f"data.train={tmp_path / 'labelled.npz'}", "data.labels=true", "phase.train.objective.overlap=1.0"]
+    config = read_registration_config(files / "tiny.toml", [*overrides, "data.train_range=[0,3]"])
+    batch = registration_experiment(config).phases[0].batch(0)
+    np.testing.assert_array_equal(batch.fixed_labels[0], np.select([labels[0] == 17, labels[0] == 1012], [1, 2], 0))
+    np.savez(tmp_path / "labelled.npz", images=spots(6), labels=labels[:5])
+    with pytest.raises(ValueError, match="in the shape"):
+        registration_experiment(config)
+
+
+@pytest.mark.slow
+def test_the_images_are_aligned_in_millimetres():
+    """With voxels of 2 mm, the copies of an image that are shifted by 3 voxels come back to it."""
+    image = spots(1)[0]
+    images = np.stack([image, np.roll(image, 3, 0), np.roll(image, -3, 1)])
+    training, _, grid, _ = read_images(Images(voxel_size=2.0), images)
+    np.testing.assert_allclose(grid.spacing(), 2.0)
+    for aligned in training[1:]:
+        assert np.abs(aligned - image)[6:-6, 6:-6].max() < 0.05 * image.max()
 
 
 def test_files_that_are_no_images(arguments, tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.interpolation import interpolate
-from deqjax.registration.regularizers.derivatives import cell_derivatives
+from deqjax.registration.regularizers.derivatives import Diffusion, cell_derivatives
 from deqjax.registration.transforms.jacobians import determinant
 
 
@@ -41,15 +41,18 @@ class Jacobian:
 
 @dataclass(frozen=True)
 class InverseConsistency:
-    """``weight mean |u(x) + v(x + u(x))|^2``, in mm^2: the second displacement should undo the first.
+    """``weight mean |r|^2``, in mm^2, with ``r(x) = u(x) + v(x + u(x))``: the displacement v should undo u.
 
-    As a regularizer of one field u, v is ``-u``; `between` takes the fields of both directions.
+    With ``gradient`` it is ``weight mean |grad r|^2``, without unit, which allows r to be a shift and regularises the
+    map as well. As a regularizer of one field u, v is ``-u``; `between` takes the fields of both directions.
 
     Attributes:
-      weight: the weight of the term, per mm^2.
+      weight: the weight of the term, per mm^2, or without unit.
+      gradient: whether the gradient of r is penalised.
 
-    Source: G. Christensen and H. Johnson, "Consistent image registration", IEEE Trans. Med. Imaging 20:568, 2001,
-    equation 3, here for one direction.
+    Sources: G. Christensen and H. Johnson, "Consistent image registration", IEEE Trans. Med. Imaging 20:568, 2001,
+    equation 3, here for one direction; L. Tian et al., "GradICON: approximate diffeomorphisms via gradient inverse
+    consistency", CVPR 2023, for the gradient, here by differences of voxels.
 
     >>> grid = Grid.of((3, 4))
     >>> InverseConsistency()(jnp.ones((3, 4, 2)), grid), InverseConsistency(2.0).between(jnp.ones((3, 4, 2)), 0.0, grid)
@@ -57,6 +60,7 @@ class InverseConsistency:
     """
 
     weight: float = 1.0
+    gradient: bool = False
 
     def __call__(self, vectors: jax.Array, grid: Grid) -> jax.Array:
         return self.between(vectors, -vectors, grid)
@@ -71,4 +75,6 @@ class InverseConsistency:
         """
         backward = jnp.broadcast_to(backward, forward.shape)
         returned = forward + interpolate(backward, grid.index(grid.points() + forward))
+        if self.gradient:
+            return Diffusion(self.weight)(returned, grid)
         return self.weight * jnp.mean(jnp.sum(returned**2, axis=-1))

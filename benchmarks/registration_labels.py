@@ -1,0 +1,159 @@
+"""Compare registrations by manual labels: the Dice overlap over all ordered pairs of people, folds and seconds.
+
+    python benchmarks/registration_labels.py --data=oasis_trt_01_10_labelled.npz [--model FOLDER ...] [--pairs=N]
+
+The file has `images` and `labels` (people, x, y) with voxels of 1 mm. A label counts if everybody has at least 20
+voxels of it. No label is used for training. ANTs (antspyx) joins in where it is installed.
+"""
+
+import argparse
+import importlib.util
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from timing import timed
+
+from deqjax.registration import (
+    Grid,
+    load_network,
+    models,
+    register,
+    register_by_network,
+    regularizers,
+    similarities,
+    transforms,
+    warp,
+    warp_labels,
+)
+from deqjax.registration.measures import folded_fraction, volume_change
+
+DEEP = (4, 43, 10, 49, 11, 50, 12, 51)
+"""Ventricles, thalamus, caudate nucleus and putamen, left and right; the labels of the cortex are above 1000."""
+LEAST, MARGIN = 20, 16
+AFFINE: dict[str, Any] = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
+NCC: dict[str, Any] = {
+    "transform": transforms.FreeForm(spacing=12.0),
+    "similarity": similarities.NCC(),
+    "regularizer": regularizers.Bending(weight=0.1),
+}
+LOCAL: dict[str, Any] = {
+    "transform": transforms.FreeForm(spacing=12.0),
+    "similarity": similarities.LocalNCC(width=4.0),
+    "regularizer": regularizers.Bending(weight=1.0),
+}
+
+
+def read(path):
+    """Read the images, divided by 1000, and the labels, without the empty margin that all have."""
+    with np.load(path) as file:
+        images, labels = file["images"].astype(np.float32) / 1000, file["labels"].astype(np.int32)
+    for axis in (1, 2):
+        filled = np.flatnonzero(np.any(images > 0.02, axis=tuple({0, 1, 2} - {axis})))
+        kept = np.arange(max(filled[0] - MARGIN, 0), min(filled[-1] + MARGIN, images.shape[axis]))
+        images, labels = images.take(kept, axis), labels.take(kept, axis)
+    return images, labels
+
+
+def common_labels(labels):
+    """Return the labels of which everybody has at least LEAST voxels."""
+    counts = [dict(zip(*np.unique(image, return_counts=True))) for image in labels]
+    return [value for value in counts[0] if value and all(count.get(value, 0) >= LEAST for count in counts)]
+
+
+def overlaps(fixed, warped, values):
+    """Return the Dice overlap of each label."""
+    masks = {value: (fixed == value, warped == value) for value in values}
+    return {value: 2 * np.sum(a & b) / (np.sum(a) + np.sum(b)) for value, (a, b) in masks.items()}
+
+
+def stage(settings, start, fixed, moving, maps):
+    return register(fixed, moving, **settings, init=maps.get(start)).map
+
+
+def apply(trained, start, fixed, moving, maps):
+    network, parameters, voxel_size = trained
+    return register_by_network(fixed, moving, network, parameters, maps.get(start), voxel_size=voxel_size)
+
+
+def methods(networks):
+    """Return the functions ``(fixed, moving, earlier maps) -> map`` of all rows."""
+    rows = {
+        "nothing": lambda *_: transforms.LinearMap(jnp.eye(2), jnp.zeros(2)),
+        "affine": partial(stage, AFFINE, None),
+        "affine + free-form (NCC)": partial(stage, NCC, "affine"),
+        "affine + free-form": partial(stage, LOCAL, "affine"),
+    }
+    for name, trained in networks.items():
+        rows[f"affine + {name}"] = partial(apply, trained, "affine")
+        rows[f"affine + {name} + free-form"] = partial(stage, LOCAL, f"affine + {name}")
+    return rows
+
+
+def register_all(rows, fixed, moving):
+    """Return the map of every row, and the seconds with those of the maps from which it starts."""
+    maps: dict[str, Any] = {}
+    spent: dict[str, float] = {}
+    for name, find in rows.items():
+        maps[name], seconds = timed(partial(find, fixed, moving, maps))
+        spent[name] = seconds + spent.get(name.rpartition(" + ")[0], 0.0)
+    return maps, spent
+
+
+def main(args):
+    images, labels = read(args.data)
+    values, grid = common_labels(labels), Grid.of(images.shape[1:])
+    cortex = [value for value in values if value > 1000]
+    print(f"{len(images)} people, {images.shape[1:]} voxels, {len(values)} labels, {len(cortex)} of the cortex")
+    networks = {Path(name).name: load_network(name)[:3] for name in [*models(), *args.model]}
+    rows, peers = methods(networks), {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
+    pairs = list(itertools.permutations(range(len(images)), 2))
+    pairs = pairs[:: max(len(pairs) // args.pairs, 1)] if args.pairs else pairs
+    results: dict[str, list[tuple[float, ...]]] = {}
+
+    def record(name, fixed, moved, warped, displacement, seconds):
+        dice, mask = overlaps(labels[fixed], np.asarray(moved), values), images[fixed] > 0.05
+        mean = lambda chosen: float(np.mean([dice[value] for value in chosen]))
+        folded = 100 * float(folded_fraction(volume_change(displacement, grid), jnp.asarray(mask)))
+        ncc = float(np.corrcoef(images[fixed][mask], np.asarray(warped)[mask])[0, 1])
+        results.setdefault(name, []).append((mean(values), mean(DEEP), mean(cortex), ncc, folded, seconds))
+
+    register_all(rows, *(jnp.asarray(images[k]) for k in pairs[0]))  # This call compiles.
+    for number, (f, m) in enumerate(pairs, 1):
+        fixed, moving = jnp.asarray(images[f]), jnp.asarray(images[m])
+        maps, spent = register_all(rows, fixed, moving)
+        for name, found in maps.items():
+            moved, warped = warp_labels(labels[m], found, grid, grid), warp(moving, found, grid, grid)
+            record(name, f, moved, warped, found.displacement(grid), spent[name])
+        for name, find in peers.items():
+            (displacement, moved, warped), seconds = timed(partial(find, images[f], images[m], labels[m]))
+            record(name, f, moved, warped, jnp.asarray(displacement), seconds)
+        print(f"{number} of {len(pairs)} pairs", end="\r", flush=True)
+    print("| | Dice, all | deep | cortex | NCC in the brain | folded | seconds |\n|---|---|---|---|---|---|---|")
+    for name, row in results.items():
+        mean = np.mean(row, axis=0)
+        numbers = " | ".join(f"{value:.3f}" for value in mean[:4])
+        print(f"| {name} | {numbers} | {mean[4]:.3f} % | {mean[5]:.2f} |")
+
+
+def ants_syn(fixed, moving, labels):
+    """Register by an affine map and SyN with cross-correlation."""
+    import ants
+
+    one, other = ants.from_numpy(fixed), ants.from_numpy(moving)
+    found = ants.registration(one, other, "SyNCC", verbose=False)
+    apply = lambda image, how: ants.apply_transforms(one, ants.from_numpy(image), found["fwdtransforms"], how).numpy()
+    points = np.moveaxis(np.indices(fixed.shape), 0, -1).astype(np.float32)
+    moved = np.stack([apply(points[..., axis], "linear") for axis in range(fixed.ndim)], -1)
+    return moved - points, apply(labels.astype(np.float32), "genericLabel").astype(int), apply(moving, "linear")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
+    parser.add_argument("--pairs", type=int, default=0, help="about how many of the ordered pairs; 0 for all of them")
+    main(parser.parse_args())
