@@ -11,6 +11,7 @@ from deqjax.registration.multiresolution import Registration
 from deqjax.registration.nets import ImageAttention, register_by_attention
 from deqjax.registration.registering import register, register_pairs
 from deqjax.registration.symmetric_demons import demons
+from deqjax.registration.transform_files import read_transform, write_transform
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "optimizers",
     "read_displacement",
     "read_image",
+    "read_transform",
     "register",
     "register_by_attention",
     "register_pairs",
@@ -42,4 +44,5 @@ __all__ = [
     "warp_labels",
     "write_displacement",
     "write_image",
+    "write_transform",
 ]
