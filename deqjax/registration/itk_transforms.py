@@ -68,7 +68,7 @@ def itk_from_map(mapping: Map, grid: Grid | None = None) -> list[ItkTransform]:
     if grid is not None and np.any(ras_to_lps(grid) != _flip(grid.ndim)):
         raise ValueError("transforms of ITK in 2-D need an axial slice: write the displacement as a NIfTI file")
     linear = linear_map(mapping)
-    maps = [mapping] if linear is None else [linear]
+    maps: list[Map] = [mapping if linear is None else linear]
     if linear is None and isinstance(mapping, Composite):
         maps = list(_members(mapping))
         if not all(isinstance(one, (LinearMap, SplineMap, DisplacementMap)) for one in maps[1:]):
@@ -111,9 +111,12 @@ def _itk_of_one(mapping: Map) -> ItkTransform:
         ndim, flip = len(offset), _flip(len(offset))
         numbers = np.concatenate([(flip[:, None] * matrix * flip).ravel(), flip * offset])
         return ItkTransform("AffineTransform", ndim, numbers + 0.0, np.zeros(ndim))
-    assert isinstance(mapping, (DisplacementMap, SplineMap))
     spline = isinstance(mapping, SplineMap)
-    vectors, grid = (mapping.control, mapping.lattice) if spline else (mapping.vectors, mapping.grid)
+    if isinstance(mapping, SplineMap):
+        vectors, grid = mapping.control, mapping.lattice
+    else:
+        assert isinstance(mapping, DisplacementMap)
+        vectors, grid = mapping.vectors, mapping.grid
     flip, spacing = _flip(grid.ndim), np.asarray(grid.spacing(), float)
     affine = np.asarray(grid.affine, float)[:-1] * flip[:, None]
     fixed = np.concatenate([grid.shape, affine[:, -1], spacing, (affine[:, :-1] / spacing).ravel()])
@@ -180,7 +183,7 @@ def _matrix(name: str, ndim: int, parameters: np.ndarray, fixed: np.ndarray) -> 
         scale = parameters[6] if name == "Similarity3DTransform" else 1.0
         translation = parameters[3:6] if parameters.size > 3 else np.zeros(3)
         return scale * _from_versor(parameters[:3]), translation.reshape(3)
-    raise ValueError(f"this kind of transform is not supported; convert it to an affine or a displacement field")
+    raise ValueError("this kind of transform is not supported; convert it to an affine or a displacement field")
 
 
 def _turn(angles: np.ndarray) -> np.ndarray:

@@ -102,9 +102,11 @@ def write_transform(path: str | Path, mapping: Map, grid: Grid | None = None) ->
     """
     suffix = transform_suffix(path)
     if suffix in (".nii", ".nii.gz"):
-        if grid is None and not isinstance(mapping, DisplacementMap):
-            raise ValueError(f"{path}: a NIfTI file stores the displacement on a grid: give the grid")
-        write_displacement(path, mapping, mapping.grid if grid is None else grid)
+        if grid is None:
+            if not isinstance(mapping, DisplacementMap):
+                raise ValueError(f"{path}: a NIfTI file stores the displacement on a grid: give the grid")
+            grid = mapping.grid
+        write_displacement(path, mapping, grid)
         return
     if suffix not in (".h5", ".hdf5"):
         linear = linear_map(mapping)
@@ -155,7 +157,7 @@ def _read_text(path: Path) -> list[ItkTransform] | LinearMap:
         return LinearMap(jnp.asarray(matrix[:-1, :-1], float), jnp.asarray(matrix[:-1, -1], float))
     transforms = []
     fields = [line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#")]
-    values = {}
+    values: dict[str, str] = {}
     for key, value in [*fields, ["Transform", ""]]:
         if key.strip() == "Transform" and values:
             transforms.append(_transform(values["Transform"], *(_numbers(values.get(k, "")) for k in _FIELDS)))
@@ -175,7 +177,9 @@ def _transform(kind: str, parameters: np.ndarray, fixed: np.ndarray) -> ItkTrans
     found = KIND.fullmatch(kind)
     if not found:
         raise ValueError(f"unknown kind of transform {kind!r}")
-    return ItkTransform(found[1], int(found[2]), np.asarray(parameters, float).ravel(), np.asarray(fixed, float).ravel())
+    return ItkTransform(
+        found[1], int(found[2]), np.asarray(parameters, float).ravel(), np.asarray(fixed, float).ravel()
+    )
 
 
 def _write_hdf5(path: Path, transforms: list[ItkTransform]) -> None:
