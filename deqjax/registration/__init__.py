@@ -1,6 +1,16 @@
 """Registration: find the map that takes points of the fixed image to points of the moving image, in world mm."""
 
-from deqjax.registration import learning, measures, nets, optimizers, regularizers, similarities, transforms
+from deqjax.registration import (
+    learning,
+    measures,
+    nets,
+    optimizers,
+    populations,
+    regularizers,
+    similarities,
+    stages,
+    transforms,
+)
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
@@ -30,6 +40,7 @@ __all__ = [
     "multi_start",
     "nets",
     "optimizers",
+    "populations",
     "read_displacement",
     "read_image",
     "read_transform",
@@ -39,6 +50,7 @@ __all__ = [
     "regularizers",
     "similarities",
     "splat",
+    "stages",
     "transforms",
     "warp",
     "warp_labels",

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import deqjax
-from deqjax.run import reconstruct_command, reconstruction_commands, registration_commands, transform_commands
+from deqjax.run import (
+    population_commands,
+    reconstruct_command,
+    reconstruction_commands,
+    registration_commands,
+    transform_commands,
+)
 from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
 
@@ -41,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     reconstruction_commands.add_commands(commands)
     registration_commands.add_commands(commands)
     transform_commands.add_commands(commands)
+    population_commands.add_commands(commands)
     return parser
 
 

@@ -13,14 +13,13 @@ from deqjax.registration.files import read_image, write_displacement, write_imag
 from deqjax.registration.grid import Grid
 from deqjax.registration.itk_transforms import ras_to_lps
 from deqjax.registration.pictures import save_picture
-from deqjax.registration.registering import register
-from deqjax.registration.regularizers import Bending
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation
 from deqjax.registration.slices import check_parallel
+from deqjax.registration.stages import STAGES, named_stage, register_stages
 from deqjax.registration.starts import STARTS, find_start
 from deqjax.registration.transform_files import write_transform
-from deqjax.registration.transforms import Affine, Dense, FreeForm, Rigid, linear_map
-from deqjax.registration.types import Map, Similarity, Transform
+from deqjax.registration.transforms import linear_map
+from deqjax.registration.types import Map, Similarity
 from deqjax.registration.warping import resample, warp
 from deqjax.run.outputs import check_output_folder
 from deqjax.run.reconstruction_commands import add_command
@@ -55,14 +54,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
         examples:
           deqjax register fixed.nii.gz moving.nii.gz out
-          deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form --similarity local-ncc
+          deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form
+          deqjax register fixed.nii.gz moving.nii.gz out --stages affine syn   # a map without folds
         """,
     )
     command.add_argument("fixed", type=Path, metavar="FIXED")
     command.add_argument("moving", type=Path, metavar="MOVING")
     command.add_argument("output", type=Path, metavar="OUT", help="the folder of the results")
-    command.add_argument("--stages", nargs="+", default=["affine"], choices=["rigid", "affine", "free-form", "dense"])
-    command.add_argument("--similarity", default="ncc", choices=list(SIMILARITIES))
+    command.add_argument("--stages", nargs="+", default=["affine"], choices=STAGES)
+    command.add_argument(
+        "--similarity",
+        choices=list(SIMILARITIES),
+        help="by default ncc for rigid and affine, and local-ncc for the other stages",
+    )
     command.add_argument(
         "--levels", nargs="+", type=float, metavar="MM", help="the voxel sizes in mm, from coarse to fine"
     )
@@ -112,30 +116,16 @@ def register_files(args: argparse.Namespace) -> int:
     (fixed, fixed_grid), (moving, moving_grid) = read_image(args.fixed), read_image(args.moving)
     check_parallel(fixed_grid, moving_grid, (str(args.fixed), str(args.moving)))
     mask = None if args.mask is None else placed_mask(args.mask, args.fixed, fixed_grid)
-    similarity = SIMILARITIES[args.similarity]
-    stages: dict[str, Transform] = {
-        "rigid": Rigid(),
-        "affine": Affine(),
-        "free-form": FreeForm(args.spacing),
-        "dense": Dense(args.spacing / 2),
-    }
+    similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
+    levels = None if args.levels is None else tuple(args.levels)
+    stages = [named_stage(name, similarity, args.spacing, args.bending, levels) for name in args.stages]
     mapping: Map
-    mapping, start = find_start(args.start, fixed, moving, fixed_grid, moving_grid, similarity, mask)
+    mapping, start = find_start(args.start, fixed, moving, fixed_grid, moving_grid, stages[0].similarity, mask)
     print(f"start {start}", flush=True)
     warnings = []
-    for name in args.stages:
-        found = register(
-            fixed,
-            moving,
-            stages[name],
-            similarity,
-            Bending(args.bending) if name == "free-form" else None,
-            None if args.levels is None else tuple(args.levels),
-            mask,
-            mapping,
-            fixed_grid=fixed_grid,
-            moving_grid=moving_grid,
-        )
+    for name, stage in zip(args.stages, stages, strict=True):
+        grids = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
+        (found,) = register_stages(fixed, moving, [stage], mask, mapping, **grids)
         mapping, status = found.map, found.status
         print(name, *(f"{measure} {float(value):.4g}" for measure, value in found.measures.items()), sep="  ")
         print(f"{name}  {status}", flush=True)

@@ -192,18 +192,22 @@ def warp_file(args: argparse.Namespace) -> None:
     moving, moving_grid = read_labels(args.moving) if args.labels else read_array(args.moving)
     check_parallel(grid, moving_grid, (str(args.like or args.result), str(args.moving)))
     if args.labels:
-        # The labels are numbered, because numbers of 64 bits do not fit into the integers of JAX.
-        values, number = np.unique(np.append(moving.ravel(), 0), return_inverse=True)
-        number, background = number.ravel()[:-1].reshape(moving.shape), int(np.searchsorted(values, 0))
-        number = np.where(number == background, 0, number + (number < background)).astype(np.int32)
-        values = np.concatenate([[0], np.delete(values, background)])
-        write_image(args.output, values[np.asarray(warp_labels(number, mapping, grid, moving_grid))], grid)
+        write_image(args.output, warp_numbers(moving, mapping, grid, moving_grid), grid)
         return
     whole = args.order == 0 and args.fill % 1 == 0 and moving.dtype.kind in "biu" and np.abs(moving).max() < 2**24
     image = jnp.asarray(moving) if np.iscomplexobj(moving) else jnp.asarray(np.asarray(moving, np.float32))
     image = jnp.where(jnp.isnan(image), args.fill, image)
     warped = warp(image, mapping, grid, moving_grid, args.order, fill=args.fill)
     write_image(args.output, np.asarray(warped, np.int32) if whole else warped, grid)
+
+
+def warp_numbers(labels: np.ndarray, mapping: Map, grid: Grid, moving_grid: Grid) -> np.ndarray:
+    """Warp labels of 64 bits, which do not fit into the integers of JAX; see `deqjax.registration.warp_labels`."""
+    values, number = np.unique(np.append(labels.ravel(), 0), return_inverse=True)
+    number, background = number.ravel()[:-1].reshape(labels.shape), int(np.searchsorted(values, 0))
+    number = np.where(number == background, 0, number + (number < background)).astype(np.int32)
+    values = np.concatenate([[0], np.delete(values, background)])
+    return values[np.asarray(warp_labels(number, mapping, grid, moving_grid))]
 
 
 def points_file(args: argparse.Namespace) -> None:

@@ -1,6 +1,5 @@
 """The commands of registration on NIfTI files."""
 
-from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,7 +11,8 @@ from deqjax.registration import (
     Grid,
     read_displacement,
     read_image,
-    register,
+    similarities,
+    stages,
     transforms,
     write_displacement,
     write_image,
@@ -210,7 +210,8 @@ def test_the_output_is_checked_before_the_work(shift, files):
 
 def test_a_registration_that_did_not_converge_has_the_exit_code_1_and_writes_its_files(files, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(registration_commands, "register", partial(register, optimizer=Adam(2, learning_rate=0.01)))
+    slow = stages.Stage(transforms.Rigid(), similarities.NCC(), levels=(4.0,), optimizer=Adam(2, learning_rate=0.01))
+    monkeypatch.setattr(registration_commands, "named_stage", lambda *_: slow)
     names = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
     assert main(["register", *names, "--levels", "4", "--start", "header", "--stages", "rigid"]) == 1
     printed = capsys.readouterr()
