@@ -137,11 +137,14 @@ def register_files(args: argparse.Namespace) -> int:
     write_displacement(args.output / "displacement.nii.gz", mapping, fixed_grid)
     write_image(args.output / "warped.nii.gz", warped, fixed_grid)
     save_picture(args.output / "registration.png", fixed, warped, mapping, fixed_grid)
+    for name in RESULTS[3:]:
+        (args.output / name).unlink(missing_ok=True)  # of an earlier run
     if linear_map(mapping) is not None and np.all(ras_to_lps(fixed_grid)[:2] == -1):
         write_transform(args.output / "affine.tfm", mapping)
     if args.inverse:
         write_displacement(args.output / "inverse.nii.gz", mapping.inverse(), moving_grid)
-    print(f"{', '.join(name for name in RESULTS if (args.output / name).exists())} are in {args.output}")
+    written = [name for name in RESULTS if (args.output / name).exists()]
+    print(f"{', '.join(written[:-1])} and {written[-1]} are in {args.output}")
     for warning in warnings:
         print(warning, file=sys.stderr)
     return 1 if warnings else 0

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax.registration import Grid, register, similarities, transforms
+from deqjax.registration import Grid, optimizers, similarities, transforms
 from deqjax.registration.populations import build_template, fuse_labels, label_changes, local_weights
 from deqjax.registration.stages import Stage, named_stage, register_stages
 
@@ -16,7 +16,7 @@ def ellipse(centre, size=1.0):
     away = (np.asarray(GRID.points()) - np.asarray(centre)) / size
     radius = np.sqrt((away**2 / [20**2, 14**2]).sum(-1))
     spot = np.exp(-((away - [5, 3]) ** 2).sum(-1) / 30)
-    return (1 / (1 + np.exp((radius - 1) * 12)) - 0.5 * spot).astype(np.float32)
+    return (1 / (1 + np.exp((radius - 1) * 5)) - 0.5 * spot).astype(np.float32)
 
 
 CENTRE = np.array([31.0, 29.0])
@@ -26,8 +26,8 @@ def test_the_template_of_a_grown_and_a_shrunken_image_lies_between_them():
     sizes = (1.1, 1.0, 0.9)
     images = [gain * ellipse(CENTRE + shift, size) for gain, shift, size in zip((1, 3, 0.2), (-2, 0, 2), sizes)]
     stage = Stage(transforms.Affine(), similarities.NCC(), levels=(2.0,))
-    template = build_template(images, [stage], rounds=3, grids=[GRID] * 3)
-    assert float(template.shifts[-1]) < 0.05
+    template = build_template(images, [stage], rounds=2, grids=[GRID] * 3)
+    assert float(template.shifts[-1]) < 0.1
     assert float(template.mean_displacement().mean()) < 0.01
     scales = [float(transforms.jacobians.jacobian(one, jnp.asarray(CENTRE, float))[0, 0]) for one in template.maps]
     np.testing.assert_allclose(scales, sizes, atol=0.02)
@@ -62,22 +62,19 @@ def test_local_weights_choose_the_atlas_that_agrees_at_each_place():
     assert (weights[1, 20:27, 8:22] > weights[0, 20:27, 8:22]).mean() > 0.95
 
 
-@pytest.mark.parametrize("growth", [1.05, 0.95])
+@pytest.mark.parametrize("growth", [1.05, pytest.param(0.95, marks=pytest.mark.slow)])
 def test_a_known_growth_is_recovered_to_half_a_percent(growth):
     first, second = ellipse(CENTRE), ellipse(CENTRE + np.array([1.5, -0.7]), np.sqrt(growth))
     labels = (np.asarray(first) > 0.4).astype(np.int32) * 17
-    found = register(first, second, transforms.Affine(), similarities.NCC(), fixed_grid=GRID, moving_grid=GRID)
-    finer = register_stages(first, second, [FREE], init=found.map, fixed_grid=GRID, moving_grid=GRID)[-1]
-    for mapping in (found.map, finer.map):
-        (change,) = label_changes(mapping, labels, GRID)
+    flow = Stage(transforms.Velocity(0.0, 5), similarities.LocalNCC(6.0), None, (2.0,), optimizers.SyN())
+    affine = Stage(transforms.Affine(), similarities.NCC(), None, (2.0,))
+    for found in register_stages(first, second, [affine, flow], fixed_grid=GRID, moving_grid=GRID):
+        (change,) = label_changes(found.map, labels, GRID)
         assert change.label == 17
         assert change.before == 4.0 * (labels > 0).sum()
         assert abs(change.percent - 100 * (growth - 1)) < 0.5
         assert abs(change.mean_log_jacobian - np.log(growth)) < 0.005
         assert change.folded == 0
-
-
-FREE = Stage(transforms.FreeForm(spacing=16.0), similarities.LocalNCC(6.0), named_stage("free-form").regularizer)
 
 
 def test_folded_voxels_are_counted_and_do_not_enter_the_mean():

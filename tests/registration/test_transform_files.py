@@ -108,7 +108,7 @@ def test_a_text_file_has_the_matrix_in_lps_and_a_matrix_file_has_it_in_ras(tmp_p
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("name", ["FreeForm", "Dense", "Velocity"])
+@pytest.mark.parametrize("name", ["FreeForm", "Velocity"])
 def test_hdf5_keeps_a_map_and_the_affine_after_it(ndim, name, tmp_path):
     grid = oblique_grid(ndim, 0)
     mapping = Composite((random_map(name, grid, 1), random_map("Affine", grid, 2)))

@@ -40,6 +40,7 @@ def test_template_and_change(people, capsys):
     assert abs(float(row.split(",")[3])) < 0.5
 
 
+@pytest.mark.slow
 def test_a_series_is_registered_to_its_mean(people):
     write_image(people / "cine.nii.gz", np.stack([spot(shift) for shift in (-1.0, 1.0)], axis=-1), GRID)
     succeed("template", [str(people / "cine.nii.gz"), str(people / "out"), *FAST, "--rounds", "2"])
@@ -48,7 +49,7 @@ def test_a_series_is_registered_to_its_mean(people):
     assert "give a series" in refusal("template", [str(people / "a.nii.gz"), str(people / "out")])
 
 
-@pytest.mark.parametrize("weights", ["local", "majority"])
+@pytest.mark.parametrize("weights", ["local", pytest.param("majority", marks=pytest.mark.slow)])
 def test_fuse(weights, people):
     atlases, labels = ([str(people / f"{name}{end}.nii.gz") for name in "abc"] for end in ("", "_seg"))
     arguments = [str(people / "b.nii.gz"), str(people / "fused.nii.gz"), "--atlases", *atlases, "--labels", *labels]
