@@ -28,9 +28,10 @@ def syn(fixed, moving, **settings):
 
 
 def test_images_that_do_not_correspond_are_matched_without_a_fold_and_symmetrically():
-    found, back = syn(blobs(0), blobs(1)), syn(blobs(1), blobs(0))
+    hard = {"step": 0.6, "update_smoothing": 1.0, "total_smoothing": 0.2}
+    found, back = syn(blobs(0), blobs(1), **hard), syn(blobs(1), blobs(0), **hard)
     assert float(found.measures["similarity_after"]) < 0.6 * float(found.measures["similarity_before"])
-    assert float(found.status.smallest_jacobian) > 0.02
+    assert float(found.status.smallest_jacobian) > 0.01
     assert float(found.status.folds) == 0
     np.testing.assert_allclose(found.map.velocity, -back.map.velocity, atol=0.05)
     assert float(jnp.abs(found.map.velocity).max()) > 2

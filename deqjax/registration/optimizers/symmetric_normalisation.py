@@ -47,8 +47,8 @@ class SyN:
     steps: int = 100
     step: float = 0.25
     update_smoothing: float = 1.5
-    total_smoothing: float = 0.5
-    smallest: float = 0.1
+    total_smoothing: float = 0.4
+    smallest: float = 0.05
     window: int = 10
     tolerance: float = 2e-3
 
