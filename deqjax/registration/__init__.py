@@ -1,6 +1,17 @@
 """Registration: find the map that takes points of the fixed image to points of the moving image, in world mm."""
 
-from deqjax.registration import learning, measures, nets, objectives, optimizers, regularizers, similarities, transforms
+from deqjax.registration import (
+    learning,
+    measures,
+    nets,
+    objectives,
+    optimizers,
+    populations,
+    regularizers,
+    similarities,
+    stages,
+    transforms,
+)
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
@@ -13,6 +24,7 @@ from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
 from deqjax.registration.symmetric_demons import demons
 from deqjax.registration.trained_networks import TrainedNetwork, load_network, models
+from deqjax.registration.transform_files import read_transform, write_transform
 from deqjax.registration.warping import splat, warp, warp_labels
 
 __all__ = [
@@ -40,17 +52,21 @@ __all__ = [
     "nets",
     "objectives",
     "optimizers",
+    "populations",
     "read_displacement",
     "read_image",
+    "read_transform",
     "register",
     "register_by_network",
     "register_pairs",
     "regularizers",
     "similarities",
     "splat",
+    "stages",
     "transforms",
     "warp",
     "warp_labels",
     "write_displacement",
     "write_image",
+    "write_transform",
 ]

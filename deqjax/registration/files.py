@@ -9,7 +9,8 @@ import numpy as np
 
 from deqjax.nifti_files import import_nibabel, open_nifti, read_voxels, save_nifti
 from deqjax.registration.grid import Grid, check_grid
-from deqjax.registration.slices import plane_axes, slice_grid, volume_affine
+from deqjax.registration.itk_transforms import ras_to_lps
+from deqjax.registration.slices import slice_grid, volume_affine
 from deqjax.registration.transforms import DisplacementMap
 from deqjax.registration.types import Map
 
@@ -127,7 +128,7 @@ def write_displacement(path: str | Path, mapping: Map, grid: Grid) -> None:
     Raises:
       ModuleNotFoundError: if nibabel is not installed.
     """
-    vectors = np.asarray(mapping.displacement(grid), np.float32) * _ras_to_lps(grid)
+    vectors = np.asarray(mapping.displacement(grid), np.float32) * ras_to_lps(grid)
     volume = vectors if grid.ndim == 3 else np.expand_dims(vectors, volume_affine(grid)[1])
     _save(path, volume[..., None, :], grid, VECTOR_INTENT)
 
@@ -154,22 +155,12 @@ def read_displacement(path: str | Path) -> DisplacementMap:
     spatial, ndim = vectors.shape[:3], vectors.shape[-1]
     if ndim == 3:
         grid = _grid(affine, spatial, path)
-        return DisplacementMap(jnp.asarray(vectors[:, :, :, 0] * _ras_to_lps(grid)), grid)
+        return DisplacementMap(jnp.asarray(vectors[:, :, :, 0] * ras_to_lps(grid)), grid)
     if 1 not in spatial:
         raise ValueError(f"{path}: vectors of two components on a volume of shape {spatial}: they need one slice")
     axis = 2 - spatial[::-1].index(1)
     grid = _grid(affine, spatial, path, axis)
-    return DisplacementMap(jnp.asarray(vectors.reshape(*grid.shape, 2) * _ras_to_lps(grid)), grid)
-
-
-def _ras_to_lps(grid: Grid) -> np.ndarray:
-    """Return the signs that take the components of vectors on a grid from RAS to LPS."""
-    signs = np.array([-1, -1, 1], np.float32)
-    if grid.ndim == 3:
-        return signs
-    affine, axis = volume_affine(grid)
-    axes, _ = plane_axes(np.delete(affine[:3, :3], axis, axis=1))
-    return signs[np.argmax(np.abs(axes), axis=0)]
+    return DisplacementMap(jnp.asarray(vectors.reshape(*grid.shape, 2) * ras_to_lps(grid)), grid)
 
 
 def _grid(affine: np.ndarray, shape: tuple[int, ...], path: str | Path, slice_axis: int | None = None) -> Grid:

@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from deqjax.registration.grid import Grid, check_grid
 from deqjax.registration.interpolation import Order
 from deqjax.registration.multiresolution import Pair, Settings
-from deqjax.registration.optimizers import LBFGS, Demons, GaussNewton
+from deqjax.registration.optimizers import LBFGS, Demons, GaussNewton, SyN
 from deqjax.registration.pyramid import plan_levels
 from deqjax.registration.similarities import MSE
 from deqjax.registration.transforms import Dense, Velocity
@@ -141,7 +141,8 @@ def checked_methods(
 
     Raises:
       ValueError: if the optimizer needs a curvature and the similarity has none, or if `Demons` are used with a
-        transform other than `Dense` and `Velocity` or with a regularizer.
+        transform other than `Dense` and `Velocity` or with a regularizer, or `SyN` with another than
+        ``Velocity(smoothing=0)``, with a regularizer or with complex images.
 
     >>> checked_methods(None, None, Velocity(), None, real=True)[0]
     MSE()
@@ -158,6 +159,11 @@ def checked_methods(
         raise ValueError(f"Demons need a transform that moves every voxel: use Velocity or Dense, not {transform}")
     if isinstance(optimizer, Demons) and regularizer is not None:
         raise ValueError(f"Demons are regularised by the smoothing of the transform alone: leave out {regularizer}")
+    if isinstance(optimizer, SyN):
+        if not isinstance(transform, Velocity) or transform.smoothing != 0 or transform.steps < 1:
+            raise ValueError(f"SyN smooths the velocity itself: use Velocity(smoothing=0), not {transform}")
+        if regularizer is not None or not real:
+            raise ValueError(f"SyN needs real images and is regularised by its smoothing alone, not by {regularizer}")
     return similarity, optimizer
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
 from deqjax.registration.interpolation import Order, interpolation_coefficients
-from deqjax.registration.measures import folded_fraction, sd_log_jacobian, volume_change
+from deqjax.registration.measures import folded_fraction, sd_log_jacobian, smallest_jacobian, volume_change
 from deqjax.registration.objective import Objective
 from deqjax.registration.pyramid import Level, shrink
 from deqjax.registration.transforms import Composite
@@ -29,8 +29,8 @@ class Registration:
       history: one array for each level, the coarsest first: the objective at every step, NaN after convergence. For
         `Demons`, which minimise no objective, it is the relative residual.
       measures: values at the last level: the similarity and the overlap (the fraction of the mask that lies inside the
-        moving image) before and after, and the folded fraction and the standard deviation of the log Jacobian of the
-        map over the mask.
+        moving image) before and after, the folded fraction and the standard deviation of the log Jacobian of the map
+        over the mask, and its `deqjax.registration.measures.smallest_jacobian` on the whole grid.
     """
 
     map: Map
@@ -44,9 +44,8 @@ class Registration:
         total = jnp.sum(jnp.abs(jnp.stack(reductions, axis=-1)), axis=-1)
         levels = jnp.stack([_has_converged(values, total) for values in self.history], axis=-1)
         before, after = self.measures["overlap_before"], self.measures["overlap_after"]
-        return Status(
-            levels[..., -1], after > FLAGGED_OVERLAP * before, after, self.measures["folded_fraction"], levels
-        )
+        folds, smallest = self.measures["folded_fraction"], self.measures["smallest_jacobian"]
+        return Status(levels[..., -1], after > FLAGGED_OVERLAP * before, after, folds, levels, smallest)
 
 
 class Status(NamedTuple):
@@ -60,6 +59,7 @@ class Status(NamedTuple):
       overlap: the fraction of the mask that lies inside the moving image.
       folds: the fraction of the mask in which the map folds.
       levels: for each level, the coarsest first, whether it converged, (levels,).
+      smallest_jacobian: see `deqjax.registration.measures.smallest_jacobian`; above 0, a 2-D map has no fold.
     """
 
     converged: jax.Array
@@ -67,6 +67,7 @@ class Status(NamedTuple):
     overlap: jax.Array
     folds: jax.Array
     levels: jax.Array
+    smallest_jacobian: jax.Array
 
     @property
     def good(self) -> bool:
@@ -80,7 +81,7 @@ class Status(NamedTuple):
         return (
             f"{'converged' if self.converged else 'NOT CONVERGED'} (levels {levels}), "
             f"{'in view' if self.in_view else 'OUT OF VIEW'} (overlap {float(self.overlap):.3f}), "
-            f"folded {100 * float(self.folds):.3f} %"
+            f"folded {100 * float(self.folds):.3f} % (smallest Jacobian {float(self.smallest_jacobian):.3f})"
         )
 
 
@@ -188,4 +189,5 @@ def _measure(objective: Objective, identity: jax.Array, parameters: jax.Array) -
     volume = volume_change(moved - grid.points(), grid)
     values["folded_fraction"] = folded_fraction(volume, mask > 0)
     values["sd_log_jacobian"] = sd_log_jacobian(volume, mask > 0)
+    values["smallest_jacobian"] = smallest_jacobian(moved - grid.points(), grid)
     return values

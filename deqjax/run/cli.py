@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import deqjax
 from deqjax.run import (
     calibration,
+    population_commands,
     reconstruct_command,
     reconstruction_commands,
     registration_commands,
     study_command,
+    transform_commands,
 )
 from deqjax.run.compilation_cache import use_compilation_cache
 from deqjax.training import NonFiniteError
@@ -49,6 +51,8 @@ def make_parser() -> argparse.ArgumentParser:
     study_command.add_study(commands)
     calibration.add_calibrate(commands)
     registration_commands.add_commands(commands)
+    transform_commands.add_commands(commands)
+    population_commands.add_commands(commands)
     return parser
 
 

@@ -18,7 +18,11 @@ EVERY: dict[str, Any] = {
     "Evolution": optimizers.Evolution(steps=60),
     "GaussNewton": optimizers.GaussNewton(),
     "LBFGS": optimizers.LBFGS(),
+    "SyN": optimizers.SyN(),
 }
+FLOWS = {"Demons": transforms.Velocity(smoothing=2.0), "SyN": transforms.Velocity(smoothing=0.0)}
+"""The transforms of the optimizers that step through images and not through any objective."""
+
 PROTOCOLS = {"Optimizer"}
 
 GRID = Grid.of((27, 24))
@@ -61,7 +65,7 @@ def test_an_optimizer_is_frozen_and_hashable(name):
     assert optimizer.__dataclass_params__.frozen
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "Demons"])  # Demons have no such objective.
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in FLOWS])
 def test_a_quadratic_is_minimised(name):
     objective = quadratic_objective()
     parameters, values = jax.jit(lambda start: EVERY[name].minimise(objective, start))(jnp.zeros(3))
@@ -75,7 +79,7 @@ def test_a_quadratic_is_minimised(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_a_registration_objective_is_reduced(name):
     fixed, moving = bumps(GRID.points() + jnp.array([0.8, -0.5])), bumps(GRID.points())
-    transform = transforms.Velocity(smoothing=2.0) if name == "Demons" else transforms.Translation()
+    transform = FLOWS.get(name, transforms.Translation())
     found = register(fixed, moving, transform, levels=(1.0,), optimizer=EVERY[name])
     assert float(found.measures["similarity_after"]) < 0.05 * float(found.measures["similarity_before"])
 

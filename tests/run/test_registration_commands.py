@@ -1,6 +1,6 @@
 """The commands of registration on NIfTI files."""
 
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,7 +15,8 @@ from deqjax.registration import (
     VoxelMorph,
     read_displacement,
     read_image,
-    register,
+    similarities,
+    stages,
     transforms,
     write_displacement,
     write_image,
@@ -57,7 +58,7 @@ def test_warp_jacobian_and_overlap(files, capsys):
     moving, grid = read_image(files / "moving.nii.gz")
     write_image(files / "labels.nii.gz", moving > 0.5, grid)
     write_displacement(files / "d.nii.gz", transforms.LinearMap(jnp.eye(3), jnp.ones(3)), grid)
-    succeed("warp", [str(files / "labels.nii.gz"), str(files / "d.nii.gz"), str(files / "w.nii.gz"), "--order", "0"])
+    succeed("warp", [str(files / "d.nii.gz"), str(files / "labels.nii.gz"), str(files / "w.nii.gz"), "--order", "0"])
     assert set(np.unique(read_image(files / "w.nii.gz")[0])) == {0, 1}
     succeed("jacobian", [str(files / "d.nii.gz"), str(files / "j.nii.gz")])
     np.testing.assert_allclose(read_image(files / "j.nii.gz")[0], 1, atol=1e-4)
@@ -171,7 +172,7 @@ def shift(tmp_path):
 def test_labels_of_any_number_are_warped(dtype, shift, tmp_path):
     numbers = [0, 17, 53, 255] if dtype == np.uint8 else [0, 17, 2035, 30000]
     labels = np.random.RandomState(0).choice(np.array(numbers, dtype), (7, 6, 5))
-    succeed("warp", [save(tmp_path / "l.nii", labels, AFFINE), shift, str(tmp_path / "w.nii"), "--labels"])
+    succeed("warp", [shift, save(tmp_path / "l.nii", labels, AFFINE), str(tmp_path / "w.nii"), "--labels"])
     warped = nibabel.load(tmp_path / "w.nii")
     assert warped.get_data_dtype().kind in "iu"
     np.testing.assert_array_equal(warped.get_fdata()[:5], labels[2:])
@@ -180,7 +181,7 @@ def test_labels_of_any_number_are_warped(dtype, shift, tmp_path):
 
 def test_labels_of_32_bits_and_negative_labels_are_warped(shift, tmp_path):
     labels = np.random.RandomState(0).choice(np.array([-5, 0, 2**31 - 1, 2**31 - 2], np.int32), (7, 6, 5))
-    succeed("warp", [save(tmp_path / "l.nii", labels, AFFINE), shift, str(tmp_path / "w.nii"), "--labels"])
+    succeed("warp", [shift, save(tmp_path / "l.nii", labels, AFFINE), str(tmp_path / "w.nii"), "--labels"])
     np.testing.assert_array_equal(np.asarray(nibabel.load(tmp_path / "w.nii").dataobj)[:5], labels[2:])
 
 
@@ -188,7 +189,7 @@ def test_labels_of_32_bits_and_negative_labels_are_warped(shift, tmp_path):
 def test_a_series_is_warped_and_the_fill_value_lies_outside(order, shift, tmp_path):
     series = np.random.RandomState(0).rand(7, 6, 5, 3).astype(np.float32)
     moving = save(tmp_path / "s.nii", series, AFFINE)
-    succeed("warp", [moving, shift, str(tmp_path / "w.nii"), "--order", order, "--fill", "-1000"])
+    succeed("warp", [shift, moving, str(tmp_path / "w.nii"), "--order", order, "--fill", "-1000"])
     warped = nibabel.load(tmp_path / "w.nii").get_fdata()
     np.testing.assert_allclose(warped[:5], series[2:], atol=1e-4)
     np.testing.assert_allclose(warped[5:], -1000)
@@ -199,12 +200,12 @@ def test_the_output_is_checked_before_the_work(shift, files):
     (files / "folder.nii").mkdir()
     before = (files / "moving.nii.gz").read_bytes()
     for output, message in (
-        (files / "result.png", "ends in .nii"),
+        (files / "result.png", "ends in .nii or"),
         (files / "folder.nii", "is a folder"),
         (files / "moving.nii.gz", "also an input"),
         (files / "moving.nii.gz" / "deep" / "w.nii", "is a file"),
     ):
-        assert message in refusal("warp", [moving, shift, str(output)])
+        assert message in refusal("warp", [shift, moving, str(output)])
     assert "is a file" in refusal("register", ["absent.nii", "absent.nii", moving])
     inside = save(files / "warped.nii.gz", np.asarray(read_image(fixed)[0]), np.eye(4))
     assert "would be replaced" in refusal("register", [fixed, inside, str(files)])
@@ -213,7 +214,8 @@ def test_the_output_is_checked_before_the_work(shift, files):
 
 def test_a_registration_that_did_not_converge_has_the_exit_code_1_and_writes_its_files(files, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(registration_commands, "register", partial(register, optimizer=Adam(2, learning_rate=0.01)))
+    slow = stages.Stage(transforms.Rigid(), similarities.NCC(), levels=(4.0,), optimizer=Adam(2, learning_rate=0.01))
+    monkeypatch.setattr(registration_commands, "named_stage", lambda *_: slow)
     names = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
     assert main(["register", *names, "--levels", "4", "--start", "header", "--stages", "rigid"]) == 1
     printed = capsys.readouterr()
@@ -223,6 +225,7 @@ def test_a_registration_that_did_not_converge_has_the_exit_code_1_and_writes_its
         "displacement.nii.gz",
         "warped.nii.gz",
         "registration.png",
+        "affine.tfm",
     }
 
 
@@ -237,7 +240,7 @@ def test_a_coronal_slice_is_registered_in_its_plane(tmp_path):
     warped = nibabel.load(tmp_path / "out" / "warped.nii.gz")
     np.testing.assert_allclose(warped.affine, affine, atol=1e-4)
     np.testing.assert_allclose(warped.get_fdata()[..., 0], bump([14, 13]), atol=0.05)
-    arguments = [moving, str(tmp_path / "out" / "displacement.nii.gz"), str(tmp_path / "again.nii")]
+    arguments = [str(tmp_path / "out"), moving, str(tmp_path / "again.nii")]
     succeed("warp", arguments)
     np.testing.assert_allclose(nibabel.load(tmp_path / "again.nii").get_fdata(), warped.get_fdata(), atol=1e-3)
 
@@ -263,10 +266,11 @@ def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys
     names = [str(files / name) for name in ("fixed.nii", "moving.nii", "out")]
     options = ["--stages", "rigid", "--levels", "8", "--start", "header", "--model", model]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registration_commands, "register", partial(register, optimizer=Adam(2, learning_rate=0.0)))
+        still = lambda *args: replace(stages.named_stage(*args), optimizer=Adam(2, learning_rate=0.0))
+        patch.setattr(registration_commands, "named_stage", still)
         main(["register", *names, *options, "--refine"])
-    stages = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert stages[1:6] == ["rigid", "rigid", "model", "free-form", "free-form"]
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed[1:6] == ["rigid", "rigid", "model", "free-form", "free-form"]
     found = read_displacement(files / "out" / "displacement.nii.gz")
     np.testing.assert_allclose(found.vectors[..., 0], 2.0, atol=1e-3)
     assert "with --model" in refusal("register", [*names, "--refine"])

@@ -57,10 +57,13 @@ class LocalNCC:
     floor: float = 1e-3
 
     def __call__(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
+        return 1 - jnp.sum(mask * self.correlation(fixed, warped, mask, grid)) / jnp.sum(mask)
+
+    def correlation(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
+        """Return the correlation in the window around every voxel, (*grid.shape), in [-1, 1]."""
         f, w, mean = _inside(fixed, mask)[0], _inside(warped, mask)[0], self._window(mask, grid)
         covariance = mean(f * w) - mean(f) * mean(w)
-        correlation = covariance / jnp.sqrt(self._variance(f, mask, mean) * self._variance(w, mask, mean))
-        return 1 - jnp.sum(mask * correlation) / jnp.sum(mask)
+        return covariance / jnp.sqrt(self._variance(f, mask, mean) * self._variance(w, mask, mean))
 
     def curvature(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
         (w, scale), mean = _inside(warped, mask), self._window(mask, grid)

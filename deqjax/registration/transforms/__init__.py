@@ -4,7 +4,7 @@ A map is an operand: it holds arrays and has ``apply_points``, ``displacement``,
 ``jacobian_determinant``. A transform is a setting: it defines how many free parameters there are and what they mean.
 """
 
-from deqjax.registration.transforms.composite import Composite
+from deqjax.registration.transforms.composite import Composite, linear_map
 from deqjax.registration.transforms.dense import Dense, DisplacementMap
 from deqjax.registration.transforms.free_form import FreeForm, SplineMap
 from deqjax.registration.transforms.inverse import InverseMap, invert_points
@@ -37,4 +37,5 @@ __all__ = [
     "Velocity",
     "VelocityMap",
     "invert_points",
+    "linear_map",
 ]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
+from deqjax.registration.transforms.linear import LinearMap
 from deqjax.registration.types import Map
 
 
@@ -41,3 +42,23 @@ class Composite:
         for mapping in self.maps:
             product, points = product * mapping.jacobian_determinant(points), mapping.apply_points(points)
         return product
+
+
+def linear_map(mapping: Map) -> LinearMap | None:
+    """Return the product of a map that consists of linear maps; None if a part of it is not linear.
+
+    >>> double, shift = LinearMap(2 * jnp.eye(2), jnp.zeros(2)), LinearMap(jnp.eye(2), jnp.ones(2))
+    >>> linear_map(Composite((shift, double))).offset
+    Array([2., 2.], dtype=float32)
+    """
+    if not isinstance(mapping, Composite):
+        return mapping if isinstance(mapping, LinearMap) else None
+    product: LinearMap | None = None
+    for part in map(linear_map, mapping.maps):
+        if part is None:
+            return None
+        if product is not None:
+            matrix = jnp.matmul(part.matrix, product.matrix, precision="highest")
+            part = LinearMap(matrix, part.apply_points(product.offset))
+        product = part
+    return product

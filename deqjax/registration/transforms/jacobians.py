@@ -1,5 +1,7 @@
 """Jacobian matrices of maps and displacement fields, their determinants, and small linear systems."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
@@ -50,6 +52,31 @@ def central_differences(vectors: jax.Array, grid: Grid) -> jax.Array:
         for axis, n in enumerate(grid.shape)
     ]
     return jnp.matmul(jnp.stack(columns, axis=-1), jnp.linalg.inv(grid.affine[:-1, :-1]), precision="highest")
+
+
+def cell_determinants(vectors: jax.Array, grid: Grid) -> jax.Array:
+    """Return the smallest Jacobian determinant of ``x + u`` at the corners of every cell between the voxel centres.
+
+    At a corner, the derivatives of the multilinear interpolation in the cell are the differences along its edges.
+
+    Args:
+      vectors: u, (*grid.shape, d), in mm.
+      grid: the grid of the vectors; at least two voxels along each axis.
+
+    Returns:
+      (*(n - 1 for n in grid.shape)).
+
+    >>> grid = Grid.of((2, 3), spacing=2.0)
+    >>> cell_determinants(jnp.zeros((2, 3, 2)).at[0, 0, 0].set(1.0), grid)
+    Array([[0.5, 1. ]], dtype=float32)
+    """
+    axes, steps = range(grid.ndim), grid.affine[:-1, :-1]
+    edges = [jnp.diff(vectors, axis=axis) for axis in axes]
+    smallest = jnp.full([n - 1 for n in grid.shape], jnp.inf)
+    for corner in itertools.product((slice(None, -1), slice(1, None)), repeat=grid.ndim):
+        sides = [edges[a][tuple(slice(None) if b == a else corner[b] for b in axes)] for a in axes]
+        smallest = jnp.minimum(smallest, determinant(steps + jnp.stack(sides, axis=-1)))
+    return smallest / determinant(steps)
 
 
 def determinant(matrix: jax.Array) -> jax.Array:
