@@ -30,7 +30,7 @@ MAPS: dict[str, transforms.Map] = {
 """Every exported map, on a grid of 9 x 12 voxels of 1 mm."""
 
 PROTOCOLS = {"Map", "Transform"}
-FUNCTIONS = {"invert_points"}
+FUNCTIONS = {"invert_points", "linear_map"}
 
 LINEAR = ("Translation", "Similarity", "Affine", "RotationScaleShear")
 EVERY = pytest.mark.parametrize("name", NAMES)
