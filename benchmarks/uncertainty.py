@@ -1,4 +1,4 @@
-"""Calibrated error bars: python benchmarks/uncertainty.py MODEL --data=FILES [--other=FILES] [--keep=FOLDER]
+"""The coverage of error bars: python benchmarks/uncertainty.py MODEL --data=FILES [--other=FILES] [--keep=FOLDER]
 
 The slices of --data were not in the training. They are undersampled as the config of the model says and reconstructed
 with the evidence about their errors. In 200 random splits, one part calibrates and the other tests. The table shows,
