@@ -1,4 +1,4 @@
-"""Calibrated error bars: python benchmarks/uncertainty.py MODEL --data=FILES [--other=FILES] [--keep=FOLDER]
+"""The coverage of error bars: python benchmarks/uncertainty.py MODEL --data=FILES [--other=FILES] [--keep=FOLDER]
 
 The slices of --data were not in the training. They are undersampled as the config of the model says and reconstructed
 with the evidence about their errors. In 200 random splits, one part calibrates and the other tests. The table shows,
@@ -17,6 +17,7 @@ computed in a folder, and uses it the next time.
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,27 +69,48 @@ def error_of(example: Example) -> np.ndarray:
     return np.abs(np.abs(np.asarray(example.evidence.image[0])) - example.target)
 
 
-def split_table(examples: Sequence[Example], scales: Mapping[str, Scale], part: int) -> None:
+class Judged(NamedTuple):
+    """A scale on every calibration image."""
+
+    scores: np.ndarray
+    """The factor that each image needs, (image,)."""
+
+    widths: np.ndarray
+    """The mean width of the intervals for a factor of 1, relative to the energy scale, (image,)."""
+
+    ratios: list[np.ndarray]
+    """The sorted quotients of error and scale of the pixels of each image."""
+
+    rank: float
+    """The mean rank correlation of scale and error."""
+
+
+def judge(scale: Scale, examples: Sequence[Example]) -> Judged:
+    errors, expected = [error_of(one) for one in examples], [scale(one.evidence)[0] for one in examples]
+    units = np.array([float(one.evidence.scale[0, 0, 0]) for one in examples])
+    ranks = [spearmanr(u.ravel(), e.ravel()).statistic if np.ptp(u) else 0.0 for u, e in zip(expected, errors)]
+    return Judged(
+        scores=np.array([image_score(error, u, ALPHA) for error, u in zip(errors, expected)]),
+        widths=2 * np.array([u.mean() for u in expected]) / units,
+        ratios=[np.sort((error / u).ravel()) for error, u in zip(errors, expected)],
+        rank=float(np.mean(ranks)),
+    )
+
+
+def split_table(judged: Mapping[str, Judged], part: int) -> None:
     """Print coverage, width and rank correlation over random splits with ``part`` calibration images."""
-    rng = np.random.default_rng(0)
-    orders = [rng.permutation(len(examples)) for _ in range(SPLITS)]
+    total = len(next(iter(judged.values())).scores)
     rank = int(np.ceil((part + 1) * (1 - DELTA) - 1e-9))
-    print(f"{part} images calibrate, {len(examples) - part} test; expected {rank / (part + 1):.3f}")
-    for name, scale in scales.items():
-        errors, expected = [error_of(one) for one in examples], [scale(one.evidence)[0] for one in examples]
-        scores = np.array([image_score(error, u, ALPHA) for error, u in zip(errors, expected)])
-        units = np.array([float(one.evidence.scale[0, 0, 0]) for one in examples])
-        widths = 2 * np.array([u.mean() for u in expected]) / units
-        ratios = [np.sort((error / u).ravel()) for error, u in zip(errors, expected)]
-        ranks = [spearmanr(u.ravel(), e.ravel()).statistic if np.ptp(u) else 0.0 for u, e in zip(expected, errors)]
-        rows = []
-        for order in orders:
-            factor = conformal_quantile(scores[order[:part]], DELTA)
-            test = order[part:]
+    print(f"{part} images calibrate, {total - part} test; expected {rank / (part + 1):.3f}")
+    for name, (scores, widths, ratios, correlation) in judged.items():
+        rng, rows = np.random.default_rng(0), []
+        for _ in range(SPLITS):
+            order = rng.permutation(total)
+            factor, test = conformal_quantile(scores[order[:part]], DELTA), order[part:]
             inside = [np.searchsorted(ratios[i], factor, side="right") / ratios[i].size for i in test]
             rows.append((np.mean(scores[test] <= factor), np.mean(inside), factor * widths[test].mean()))
         images, pixels, width = np.mean(rows, axis=0)
-        print(f"  {name:18} images {images:.3f}, pixels {pixels:.3f}, width {width:.3f}, rank {np.mean(ranks):.2f}")
+        print(f"  {name:18} images {images:.3f}, pixels {pixels:.3f}, width {width:.3f}, rank {correlation:.2f}")
 
 
 def psnr_splits(psnr_scores: np.ndarray, part: int) -> float:
@@ -152,9 +174,10 @@ def main() -> None:
         raise SystemExit(f"{options.model}: has no calibration; run deqjax calibrate first")
     examples = reconstructed(options, options.data)
     scales: dict[str, Scale] = {"learned": calibration.scale, **baselines()}
+    judged = {name: judge(scale, examples) for name, scale in scales.items()}
     psnr_scores = np.array([scores_of(one, calibration.scale, ALPHA)[1] for one in examples])
     for part in (15, 19):
-        split_table(examples, scales, part)
+        split_table(judged, part)
         print(f"  the PSNR is above its bound in {psnr_splits(psnr_scores, part):.3f} of the test images")
     applied(options, examples, "the calibration slices themselves")
     for files in options.other:

@@ -74,7 +74,11 @@ def dense_response(coils: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("coils", "normalisation"), [(1, dj.SmoothPhase(1.0)), (COILS, dj.EnergyScale())], ids=("one coil", "coils")
+    ("coils", "normalisation"),
+    [
+        pytest.param(1, dj.SmoothPhase(1.0), id="one coil"),
+        pytest.param(COILS, dj.EnergyScale(), id="coils", marks=pytest.mark.slow),
+    ],
 )
 def test_the_noise_map_of_a_linear_method_is_the_diagonal_of_its_covariance(coils, normalisation):
     """Scale and phase of the units cancel in a linear method with real weights, and the start has no effect."""
