@@ -40,7 +40,11 @@ def test_a_model_is_small_and_has_a_complete_card(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["brain", *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain-certified", "brain-dncnn")), "brain-small"],
+    [
+        "brain",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain-certified", "brain-dncnn")),
+        "brain-small",
+    ],
 )
 def test_a_model_converges_at_every_scale(name: str, slice_and_mask: tuple) -> None:
     kspace, mask = slice_and_mask
@@ -76,7 +80,11 @@ def test_the_contraction_of_brain_certified_is_proved(slice_and_mask: tuple) -> 
 
 
 @pytest.mark.parametrize(
-    "name", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-certified", "brain-dncnn")), "brain-small"]
+    "name",
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-certified", "brain-dncnn")),
+        "brain-small",
+    ],
 )
 @pytest.mark.skipif(not REAL.exists(), reason="the real slices are not available")
 def test_a_model_reaches_its_gain_on_real_slices(name: str) -> None:
