@@ -12,7 +12,7 @@ volume. The PSNR column is the largest change of the PSNR of the fixed point tha
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -100,7 +100,8 @@ def distances(a: Any, b: Any) -> np.ndarray:
 
 def attack_distances() -> dict[float, list[np.ndarray]]:
     """Return the certified and the true distances of all iterates, for every L."""
-    rng, found = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    found: dict[float, list[np.ndarray]] = {}
     with jax.enable_x64(True):
         for contraction in CONSTANTS:
             found[contraction] = []
@@ -214,14 +215,14 @@ def measure(recon: Any, params: Any, path: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"image": quality(images), "steps": np.concatenate(steps).mean()}
     if not certifiable:
         return found
-    image, distance = np.concatenate(fixed), np.sqrt(squared)
-    error = np.linalg.norm(np.abs(image) - target)
+    volume, distance = np.concatenate(fixed), np.sqrt(squared)
+    error = np.linalg.norm(np.abs(volume) - target)
     change = -20 * np.log10(1 - distance / error) if distance < error else np.inf
-    found |= {"L": proved, "distance": distance / np.linalg.norm(image), "change": change}
+    found |= {"L": proved, "distance": distance / np.linalg.norm(volume), "change": change}
     return found | ({} if recon.finish is None else {"fixed point": quality(fixed)})
 
 
-def show(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+def show(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
@@ -240,11 +241,11 @@ def main() -> None:
             "guarantee against quality, 4x", columns, [row for model in options.models for row in compare(model, files)]
         )
         return
-    found = attack_distances()
+    rows = [summary(*item) for item in attack_distances().items()]
     columns = ("L", "problems", "certificates", "violations", "smallest ratio", "median", "largest")
-    show("certified over true distance", columns, [summary(*item) for item in found.items()])
-    columns = ("L", "draws", "violations", "median error", "median of bound / error")
-    show("gradients", columns, attack_gradients())
+    show("certified over true distance", columns, rows)
+    gradients = ("L", "draws", "violations", "median error", "median of bound / error")
+    show("gradients", gradients, attack_gradients())
 
 
 if __name__ == "__main__":
