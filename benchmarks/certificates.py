@@ -12,7 +12,7 @@ volume. The PSNR column is the largest change of the PSNR of the fixed point tha
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,9 @@ from rich.table import Table
 import deqjax as dj
 from deqjax import maps, nets
 from deqjax.certificates import reconstruct_certified
+from deqjax.distance import can_contract
 from deqjax.pytree import real_view
+from deqjax.reconstruct import finish_image
 from deqjax.reconstruction import load_method
 from deqjax.types import MapArgs
 
@@ -98,7 +100,8 @@ def distances(a: Any, b: Any) -> np.ndarray:
 
 def attack_distances() -> dict[float, list[np.ndarray]]:
     """Return the certified and the true distances of all iterates, for every L."""
-    rng, found = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    found: dict[float, list[np.ndarray]] = {}
     with jax.enable_x64(True):
         for contraction in CONSTANTS:
             found[contraction] = []
@@ -169,46 +172,57 @@ def attack_gradients(draws: int = 20) -> list[list[str]]:
 
 
 def compare(model: str, files: list) -> list[list[str]]:
-    """Return a row for a model, and one without its finish if its fixed point can be certified."""
+    """Return a row for a model, and before it one for its fixed point before the finish if that is certified."""
     method = load_method(model)
-    methods = {model: method.recon}
-    if method.recon.finish is not None:
-        methods[f"{model}, without the finish"] = method.recon.replace(finish=None)
+    results: list[dict] = [measure(method.recon, method.params, path) for path in files]
+    known = "L" in results[0]
+    steps = f"{np.mean([result['steps'] for result in results]):.1f}"
+    largest = [max(result[key] for result in results) for key in ("L", "distance", "change") if known]
+    proof = [f"{largest[0]:.3f}", f"{largest[1]:.1e}", f"{largest[2]:.2g}"] if known else ["none"] * 3
     rows = []
-    for name, recon in methods.items():
-        results: list[tuple] = [measure(recon, method.params, path) for path in files]
-        psnr, ssim, steps, proved, distance, change = zip(*results)
-        known = all(value is not None for value in proved)
-        row = [name, f"{np.mean(psnr):.2f}", f"{np.mean(ssim):.3f}", f"{np.mean(steps):.1f}"]
-        rows.append(
-            row + ([f"{max(proved):.3f}", f"{max(distance):.1e}", f"{max(change):.2g}"] if known else ["none"] * 3)
-        )
+    for name in ("fixed point", "image") if "fixed point" in results[0] else ("image",):
+        psnr, ssim = np.mean([result[name] for result in results], axis=0)
+        label = f"{model}, before the finish" if name == "fixed point" else model
+        rows.append([label, f"{psnr:.2f}", f"{ssim:.3f}", steps, *proof])
     return rows
 
 
-def measure(recon: Any, params: Any, path: Any) -> tuple:
-    """Return PSNR, SSIM, evaluations, proved L, relative distance and PSNR change of one volume at 4x."""
+def measure(recon: Any, params: Any, path: Any) -> dict[str, Any]:
+    """Return quality, evaluations, proved L, relative distance and PSNR change of a volume at 4x."""
     scan = dj.data.read_volume(path)
     mask = jnp.asarray(dj.masks.CartesianRandom(4, 0.08)(scan.kspace.shape[-2:], scan.name))
-    A, images, steps, squared, proved = dj.physics.MaskedFourier(mask), [], [], 0.0, None
+    A, bare = dj.physics.MaskedFourier(mask), recon.replace(finish=None)
+    certifiable, proved, squared = can_contract(recon.map), None, 0.0
+    images: list[np.ndarray] = []
+    fixed: list[np.ndarray] = []
+    steps: list[np.ndarray] = []
     for first in range(0, len(scan.kspace), 5):
         kspace = mask * jnp.asarray(scan.kspace[first : first + 5])
-        image, stats, certificate = reconstruct_certified(recon, params, A, kspace, proved)
-        images.append(np.asarray(image))
-        steps += list(np.asarray(stats.num_steps))
-        if certificate is not None and certificate.certified.all():
+        image, stats, certificate = reconstruct_certified(bare if certifiable else recon, params, A, kspace, proved)
+        if certificate is not None:
+            assert certificate.certified.all()
             squared, proved = squared + float((certificate.distance**2).sum()), float(certificate.contraction.max())
-    image = np.concatenate(images)
+            fixed.append(np.asarray(image))
+            image = image if recon.finish is None else finish_image(recon, params, A, kspace, image)
+        images.append(np.asarray(image))
+        steps.append(np.asarray(stats.num_steps))
     target = np.abs(np.asarray(dj.physics.ifft2c(jnp.asarray(scan.kspace))))
-    quality = float(dj.metrics.psnr(np.abs(image), target)), float(dj.metrics.ssim(np.abs(image), target))
-    if proved is None:
-        return *quality, np.mean(steps), None, None, None
-    distance, error = np.sqrt(squared), np.linalg.norm(np.abs(image) - target)
+
+    def quality(parts: list[np.ndarray]) -> tuple[float, float]:
+        magnitude = np.abs(np.concatenate(parts))
+        return float(dj.metrics.psnr(magnitude, target)), float(dj.metrics.ssim(magnitude, target))
+
+    found: dict[str, Any] = {"image": quality(images), "steps": np.concatenate(steps).mean()}
+    if not certifiable:
+        return found
+    volume, distance = np.concatenate(fixed), np.sqrt(squared)
+    error = np.linalg.norm(np.abs(volume) - target)
     change = -20 * np.log10(1 - distance / error) if distance < error else np.inf
-    return *quality, np.mean(steps), proved, distance / np.linalg.norm(image), change
+    found |= {"L": proved, "distance": distance / np.linalg.norm(volume), "change": change}
+    return found | ({} if recon.finish is None else {"fixed point": quality(fixed)})
 
 
-def show(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+def show(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
@@ -227,11 +241,11 @@ def main() -> None:
             "guarantee against quality, 4x", columns, [row for model in options.models for row in compare(model, files)]
         )
         return
-    found = attack_distances()
+    rows = [summary(*item) for item in attack_distances().items()]
     columns = ("L", "problems", "certificates", "violations", "smallest ratio", "median", "largest")
-    show("certified over true distance", columns, [summary(*item) for item in found.items()])
-    columns = ("L", "draws", "violations", "median error", "median of bound / error")
-    show("gradients", columns, attack_gradients())
+    show("certified over true distance", columns, rows)
+    gradients = ("L", "draws", "violations", "median error", "median of bound / error")
+    show("gradients", gradients, attack_gradients())
 
 
 if __name__ == "__main__":

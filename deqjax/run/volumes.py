@@ -16,7 +16,7 @@ from deqjax.domain import Domain, measure_conditions
 from deqjax.metrics import hfen, magnitude_bias, nmse, phase_error, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
-from deqjax.physics import Sense, add_noise, ifft2c
+from deqjax.physics import MaskedFourier, Sense, add_noise, ifft2c
 from deqjax.reconstruct import Reconstructor
 from deqjax.run.without_targets import (
     held_out_validation,
@@ -123,17 +123,19 @@ def evaluate_file(
     stats: list[Stats] = []
     certificates: list[tuple[np.ndarray, np.ndarray]] = []
     known: list[np.ndarray] = []
+    contraction = None
     for first in range(0, len(kspace), batch_size):
         full = jnp.asarray(kspace[first : first + batch_size])
         part = len(full)
         full = jnp.concatenate([full, jnp.repeat(full[-1:], batch_size - part, axis=0)])
         key = jax.random.fold_in(jax.random.key(0), first)
         A, measured, target = undersample(full, jnp.asarray(mask), noise, config.mask.calibration_fraction, key)
-        image, solved, certificate = reconstruct_certified(recon, params, A, measured)
+        image, solved, certificate = reconstruct_certified(recon, params, A, measured, contraction)
         if certificate is not None:
-            certificates.append(
-                (relative_distance(certificate, image)[:part], np.asarray(certificate.certified)[:part])
-            )
+            certified = np.asarray(certificate.certified)
+            certificates.append((relative_distance(certificate, image)[:part], certified[:part]))
+            if isinstance(A, MaskedFourier) and certified.all():  # with coils it may differ between slices
+                contraction = certificate.contraction.max()
         aliased = A.adjoint(measured)
         for kept, batch in ((images, image), (zero_filled, aliased), (targets, target)):
             kept.append(np.asarray(batch[:part]))
