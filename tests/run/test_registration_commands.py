@@ -15,6 +15,7 @@ from deqjax.registration import (
     VoxelMorph,
     read_displacement,
     read_image,
+    read_transform,
     similarities,
     stages,
     transforms,
@@ -43,7 +44,8 @@ def test_register_writes_a_displacement_an_image_and_a_picture(files, capsys):
     pytest.importorskip("matplotlib")
     output = files / "out"
     succeed(
-        "register", [*(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz")), str(output), "--levels", "1"]
+        "register",
+        [*(str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")), "--levels", "1", "--inverse"],
     )
     assert "affine" in capsys.readouterr().out
     assert (output / "registration.png").stat().st_size > 1000
@@ -52,6 +54,9 @@ def test_register_writes_a_displacement_an_image_and_a_picture(files, capsys):
     mapping = read_displacement(output / "displacement.nii.gz")
     centre = mapping.grid.centre() - jnp.array([1.0, -2.0, 0.0])
     np.testing.assert_allclose(mapping.apply_points(centre), mapping.grid.centre(), atol=0.1)
+    affine, inverse = read_transform(output / "affine.tfm"), read_displacement(output / "inverse.nii.gz")
+    np.testing.assert_allclose(affine.apply_points(centre), mapping.apply_points(centre), atol=1e-3)
+    np.testing.assert_allclose(inverse.apply_points(mapping.grid.centre()), centre, atol=0.1)
 
 
 def test_warp_jacobian_and_overlap(files, capsys):
