@@ -60,7 +60,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         examples:
           deqjax register fixed.nii.gz moving.nii.gz out
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form --similarity local-ncc
-          deqjax register fixed.nii.gz moving.nii.gz out --model runs/voxelmorph/model --refine
+          deqjax register fixed.nii.gz moving.nii.gz out --model voxelmorph-brain-2d --refine
         """,
     )
     command.add_argument("fixed", type=Path, metavar="FIXED")
