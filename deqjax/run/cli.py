@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     brain
     brain-dncnn
     brain-small
+    voxelmorph-brain-2d
     0
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)

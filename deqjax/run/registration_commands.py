@@ -60,7 +60,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
           deqjax register fixed.nii.gz moving.nii.gz out
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine syn   # a map without folds
-          deqjax register fixed.nii.gz moving.nii.gz out --model runs/voxelmorph/model --refine
+          deqjax register fixed.nii.gz moving.nii.gz out --model voxelmorph-brain-2d --refine
         """,
     )
     command.add_argument("fixed", type=Path, metavar="FIXED")

@@ -10,6 +10,7 @@ import pytest
 from deqjax import model_folders
 from deqjax.registration import Grid, VoxelMorph, load_network, models, register_by_network
 from deqjax.registration.network_maps import with_voxel_size
+from deqjax.registration.trained_networks import find_network
 
 CONFIG = """
 [network]
@@ -41,6 +42,17 @@ def test_a_model_folder_gives_the_network_and_its_parameters(folder):
     network, parameters, voxel_size, ndim = load_network(folder)
     assert (network, voxel_size, ndim) == (SMALL, 2.0, 2)
     np.testing.assert_array_equal(parameters["params"]["unet"]["field"]["bias"], [1.0, -0.5])
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_shipped_network_is_small_and_has_a_complete_card(name):
+    path = find_network(name)
+    assert (path / "params.npz").stat().st_size < 2e6
+    card = (path / "README.md").read_text()
+    for word in ("Data", "Terms", "Command", "seed", "Numbers", "Limits"):
+        assert word in card, word
+    assert "shared/data" not in (path / "config.toml").read_text()
+    assert load_network(name).voxel_size > 0
 
 
 def test_folders_that_hold_no_registration_network(folder):
