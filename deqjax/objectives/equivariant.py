@@ -64,9 +64,9 @@ class MultiOperatorImaging:
         Raises:
           ValueError: the problem has no sampling pattern.
         """
-        if problem.mask is None:
-            raise ValueError("MultiOperatorImaging draws masks of the sampling pattern: give Problem(mask=...)")
-        pattern = problem.mask
+        if problem.acquire.pattern is None:
+            raise ValueError("MultiOperatorImaging draws masks of the sampling pattern: give Acquisition(pattern=...)")
+        pattern = problem.acquire.pattern
 
         def consistency(
             recon: Reconstructor, params: Params, first: Predicted, batch: MeasuredBatch, keys: jax.Array

@@ -103,9 +103,11 @@ class Split:
         kept = mask - out
         weight = out
         if self.loss == "weighted_l2":
-            if problem.mask is None:
-                raise ValueError("the weights need the sampling pattern of the data: give Problem(mask=...)")
-            weight = out * subset_weight(density(problem.mask, shape), jnp.where(centre, 1, 1 - self.held_out[0]))
+            if problem.acquire.pattern is None:
+                raise ValueError("the weights need the sampling pattern of the data: give Acquisition(pattern=...)")
+            weight = out * subset_weight(
+                density(problem.acquire.pattern, shape), jnp.where(centre, 1, 1 - self.held_out[0])
+            )
         seen = with_coil_axis(kept, kspace) * kspace
         if self.noisier:
             weight = weight + kept * (1 + self.noisier**-2) ** 2
