@@ -10,7 +10,7 @@ from deqjax.data import Batch, MeasuredBatch
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import MaskedFourier, Sense, add_noise, combine_coils, ifft2c, low_resolution_smaps, rss
 from deqjax.physics.phase import unit_phase
-from deqjax.types import ForwardModel
+from deqjax.types import ForwardModel, Mask
 
 
 class Measurement(NamedTuple):
@@ -33,6 +33,7 @@ class Acquisition:
         level is drawn for each image.
       center_fraction: fraction of the width that the fully sampled centre lines cover; coil sensitivities are estimated
         from them. None if the mask has no such lines, which is enough for a single coil.
+      pattern: the sampling pattern of the data. Objectives without targets compute the sampling density from it.
 
     >>> import numpy as np
     >>> batch = Batch(np.ones((1, 4, 4), np.complex64), np.array([[[0, 1, 1, 0]]], np.float32))
@@ -42,6 +43,7 @@ class Acquisition:
 
     noise: tuple[float, float] = (0.0, 0.0)
     center_fraction: float | None = None
+    pattern: Mask | None = None
 
     def __call__(self, batch: Batch | MeasuredBatch, keys: jax.Array) -> Measurement:
         """Return the measurement of a batch.

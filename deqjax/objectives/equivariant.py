@@ -16,6 +16,7 @@ from deqjax.objectives.measurements import (
     folded,
     measurement_objective,
     noise_like,
+    pattern_of,
     scale_of,
 )
 from deqjax.objectives.supervised import Problem
@@ -64,9 +65,7 @@ class MultiOperatorImaging:
         Raises:
           ValueError: the problem has no sampling pattern.
         """
-        if problem.mask is None:
-            raise ValueError("MultiOperatorImaging draws masks of the sampling pattern: give Problem(mask=...)")
-        pattern = problem.mask
+        pattern = pattern_of(problem)
 
         def consistency(
             recon: Reconstructor, params: Params, first: Predicted, batch: MeasuredBatch, keys: jax.Array

@@ -16,7 +16,7 @@ from deqjax.objectives.supervised import Problem, penalties, trainable
 from deqjax.physics import MaskedFourier, Sense, low_resolution_smaps
 from deqjax.reconstruct import Equilibrium, Reconstructor, equilibrium
 from deqjax.solvers import Stats
-from deqjax.types import ForwardModel, Metrics, ObjectiveFunction, Params, Sampler
+from deqjax.types import ForwardModel, Mask, Metrics, ObjectiveFunction, Params, Sampler
 
 KspaceLoss = Literal["l1_l2", "l2"]
 """``l1_l2`` for :func:`deqjax.losses.kspace_l1_l2`, ``l2`` for :func:`deqjax.losses.weighted_l2`."""
@@ -204,9 +204,18 @@ def inverse_density(problem: Problem, kspace: jax.Array) -> jax.Array:
     Raises:
       ValueError: the problem has no sampling pattern.
     """
-    if problem.mask is None:
-        raise ValueError("the weights need the sampling pattern of the data: give Problem(mask=...)")
-    return 1 / jnp.maximum(density(problem.mask, kspace.shape), 1 / LARGEST_WEIGHT)
+    return 1 / jnp.maximum(density(pattern_of(problem), kspace.shape), 1 / LARGEST_WEIGHT)
+
+
+def pattern_of(problem: Problem) -> Mask:
+    """Return the sampling pattern of the data.
+
+    Raises:
+      ValueError: the problem has none.
+    """
+    if problem.acquire.pattern is None:
+        raise ValueError("this objective needs the sampling pattern of the data: give Acquisition(pattern=...)")
+    return problem.acquire.pattern
 
 
 def scale_of(predicted: Predicted) -> jax.Array:

@@ -15,6 +15,7 @@ from deqjax.objectives.measurements import (
     folded,
     measurement_objective,
     noise_like,
+    pattern_of,
     with_coil_axis,
 )
 from deqjax.objectives.supervised import Problem
@@ -103,9 +104,8 @@ class Split:
         kept = mask - out
         weight = out
         if self.loss == "weighted_l2":
-            if problem.mask is None:
-                raise ValueError("the weights need the sampling pattern of the data: give Problem(mask=...)")
-            weight = out * subset_weight(density(problem.mask, shape), jnp.where(centre, 1, 1 - self.held_out[0]))
+            P = density(pattern_of(problem), shape)
+            weight = out * subset_weight(P, jnp.where(centre, 1, 1 - self.held_out[0]))
         seen = with_coil_axis(kept, kspace) * kspace
         if self.noisier:
             weight = weight + kept * (1 + self.noisier**-2) ** 2

@@ -13,7 +13,7 @@ from deqjax.maps.parameters import apply_net
 from deqjax.objectives.acquisition import Acquisition
 from deqjax.reconstruct import Equilibrium, Reconstructor, equilibrium
 from deqjax.solvers import Picard, Stats
-from deqjax.types import DenoiserMap, Loss, Mask, Metrics, ObjectiveFunction, Params
+from deqjax.types import DenoiserMap, Loss, Metrics, ObjectiveFunction, Params
 
 
 class Problem(NamedTuple):
@@ -22,8 +22,6 @@ class Problem(NamedTuple):
     recon: Reconstructor
     loss: Loss
     acquire: Acquisition = Acquisition()
-    mask: Mask | None = None
-    """The sampling pattern of the data, from which objectives without targets compute the sampling density."""
 
 
 @dataclass(frozen=True)

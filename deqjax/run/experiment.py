@@ -89,7 +89,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
     data, bound = config.data, config.run.spectral_bound
     training = Slices(training_files(config), data.slices, data.crop, data.crop_mode)
     held_out = Slices(validation_files(config), data.slices, data.crop, data.crop_mode)
-    problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction), config.mask)
+    problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction, config.mask))
     second = Slices(list_files(data.second), data.slices, data.crop, data.crop_mode) if data.second else None
     acquisitions = Acquisitions(training, config.mask, data.noise, config.seed, second)
     score, validation = make_validation(config, held_out)

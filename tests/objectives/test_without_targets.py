@@ -73,7 +73,7 @@ PARAMS = {"map": {"c": jnp.full((), 0.7)}}
 
 
 def problem_of(mask=MASK, recon=RECON):
-    return Problem(recon, dj.losses.MSE(), Acquisition(center_fraction=0.25), mask)
+    return Problem(recon, dj.losses.MSE(), Acquisition(center_fraction=0.25, pattern=mask))
 
 
 def batch_of(count=2, shape=(16, 16), coils=1, sigma=0.0, mask=MASK, second=MASK, seed=0):
@@ -369,10 +369,10 @@ def test_what_is_missing_is_named():
         run(Pair(), problem_of())
     with pytest.raises(ValueError, match="needs targets"):
         run(Supervised(), problem_of())
-    without = problem_of()._replace(mask=None)
-    with pytest.raises(ValueError, match=r"Problem\(mask=...\)"):
+    without = problem_of(mask=None)
+    with pytest.raises(ValueError, match=r"Acquisition\(pattern=...\)"):
         run(SURE(weighted=True), without)
-    with pytest.raises(ValueError, match=r"Problem\(mask=...\)"):
+    with pytest.raises(ValueError, match=r"Acquisition\(pattern=...\)"):
         MultiOperatorImaging().bind(without)
     with pytest.raises(ValueError, match="fraction must lie"):
         R2R(fraction=1.0)
