@@ -1,4 +1,4 @@
-"""Attack the certificates: python benchmarks/certificates.py [--val=FILES --models MODEL ...]
+"""Attack the bounds of certificates: python benchmarks/certificates.py [--val=FILES --models MODEL ...]
 
 It draws 1,040 random problems (net, mask, measurement) with proved Lipschitz constants from 0.5 to 0.99, one and
 several coils. Iterates of several origins in single and double precision are certified, and compared with solutions

@@ -24,7 +24,7 @@ def density(mask: Mask, shape: tuple[int, ...]) -> np.ndarray:
 
     >>> from deqjax.masks import CartesianRandom
     >>> density(CartesianRandom(acceleration=2, center_fraction=0.25), (8, 8)).round(1)
-    array([[0.3, 0.4, 0.4, 1. , 1. , 0.3, 0.3, 0.3]], dtype=float32)
+    array([[0.4, 0.3, 0.3, 1. , 1. , 0.3, 0.3, 0.3]], dtype=float32)
     """
     return _density(mask, tuple(shape[-2:]))  # type: ignore[arg-type]
 

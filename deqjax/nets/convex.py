@@ -106,8 +106,8 @@ class ConvexPotential(nn.Module):
         """
         if self.layers < 1 or self.kernel_size % 2 == 0 or self.patch < 1 or self.features < 2 * self.patch**2:
             raise ValueError(
-                "ConvexPotential needs layers >= 1, an odd kernel_size and patch >= 1; they are "
-                f"{self.layers}, {self.kernel_size} and {self.patch}; and at least 2 patch^2 features; there are "
+                f"ConvexPotential needs layers >= 1 and an odd kernel_size; they are {self.layers} and "
+                f"{self.kernel_size}; and patch >= 1 and at least 2 patch^2 features; they are {self.patch} and "
                 f"{self.features}"
             )
         parts = _to_patches(jnp.stack([image.real, image.imag], axis=-1), self.patch)

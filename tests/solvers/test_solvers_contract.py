@@ -33,7 +33,7 @@ ROWS = {
     ),
     "JaxoptBroyden": Row(JaxoptBroyden(max_steps=60, rtol=1e-5), JaxoptBroyden(history=20, max_steps=100, rtol=1e-10)),
 }
-NOT_SOLVERS = {"Stats", "solve"}
+NOT_SOLVERS = {"Stats", "change_bound", "solve"}
 each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 
