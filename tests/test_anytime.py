@@ -101,7 +101,8 @@ def test_a_budget_ends_a_solve_and_the_best_iterate_is_returned():
     assert int(TV.with_budget(max_steps=50, tolerance=1e-12)({}, A, kspace)[1].num_steps.max()) == 50
 
 
-@pytest.mark.parametrize("own_maps", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("own_maps", [False, True])
 def test_several_coils_as_many_as_images_and_as_rows(own_maps):
     """The batch axis of an array is found although all axes have the same length."""
     rng = np.random.default_rng(0)

@@ -333,8 +333,7 @@ def test_args_of_higher_precision_than_the_state_have_a_gradient(float64: None) 
     "dtype",
     [
         jnp.bfloat16,
-        *(pytest.param(one, marks=pytest.mark.slow) for one in (jnp.float16, jnp.int32, jnp.int8)),
-        jnp.uint8,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (jnp.float16, jnp.int32, jnp.int8, jnp.uint8)),
     ],
 )
 def test_a_start_of_half_precision_or_of_whole_numbers_has_a_solution_and_a_gradient(dtype: Any) -> None:

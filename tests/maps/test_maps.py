@@ -82,8 +82,10 @@ def reconstructor(name: str) -> dj.Reconstructor:
 @pytest.mark.parametrize(
     ("name", "model"),
     [
-        *((name, "Sense") for name in MAPS),
+        ("ProximalGradient", "Sense"),
         ("HalfQuadratic", "MaskedFourier"),  # the closed form
+        pytest.param("HalfQuadratic", "Sense", marks=pytest.mark.slow),
+        pytest.param("Gradient", "Sense", marks=pytest.mark.slow),
         pytest.param("ProximalGradient", "MaskedFourier", marks=pytest.mark.slow),
         pytest.param("Gradient", "MaskedFourier", marks=pytest.mark.slow),
     ],

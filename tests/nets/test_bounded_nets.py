@@ -87,6 +87,7 @@ def test_the_bound_holds_for_every_size(name: str, size: int, float64: None) -> 
         assert attack(NETS[name], params, images) <= NETS[name].lipschitz(params) * (1 + 1e-9), seed
 
 
+@pytest.mark.slow
 def test_the_bound_grows_with_the_kernels() -> None:
     """Parameters whose kernels exceed the norm that a net assumes have a larger bound, and not a wrong one."""
     for name in ("chain", "potential", "ridge"):

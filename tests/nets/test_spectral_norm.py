@@ -175,7 +175,8 @@ def dense_operator(kernel: np.ndarray, size: int) -> np.ndarray:
     return matrix.transpose(0, 3, 1, 2).reshape(len(points) * kernel.shape[-1], -1)
 
 
-@pytest.mark.parametrize("positive", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("positive", [True, False])
 def test_kernels_of_every_number_of_axes_and_width_are_bounded_for_every_size(positive: bool) -> None:
     """A kernel of positive entries has its largest gain at the frequency 0, any other one between the frequencies."""
     rng, bound = np.random.default_rng(0), 0.7

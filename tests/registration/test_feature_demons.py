@@ -33,6 +33,7 @@ def random_parameters(grid, images):
     return jax.tree.map(noise, parameters)
 
 
+@pytest.mark.slow
 def test_an_untrained_network_gives_the_demons_of_the_images():
     grid, (fixed, moving) = Grid.of(SHAPE), pair()
     network = FeatureDemons(widths=(3,), smoothing=1.7, strength=0.4, order=1)

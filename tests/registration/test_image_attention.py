@@ -150,6 +150,7 @@ def test_images_that_are_not_suited_to_training_raise(images, message):
 
 
 @pytest.mark.skipif(not BRAINS.exists(), reason="the 2-D brains are not available")
+@pytest.mark.slow
 def test_untrained_features_reduce_the_difference_of_two_brains():
     fixed, moving = (jnp.asarray(brain) for brain in np.load(BRAINS)["images"][60:62])
     grid = Grid.of(fixed.shape)

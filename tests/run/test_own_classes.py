@@ -92,6 +92,7 @@ batch_size = 1
 """
 
 
+@pytest.mark.slow
 def test_own_classes_train_and_evaluate(tmp_path, monkeypatch, capsys):
     (tmp_path / "my_method_of_a_test.py").write_text(MODULE)
     (tmp_path / "my.toml").write_text(CONFIG)

@@ -25,6 +25,7 @@ def people(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_template_and_change(people, capsys):
     images = [str(people / f"{name}.nii.gz") for name in "abc"]
     succeed("template", [*images, str(people / "out"), *FAST, "--rounds", "2"])

@@ -256,6 +256,7 @@ def test_pictures_combine_both_images():
     assert fusion(np.random.rand(9, 7), np.random.rand(9, 7)).shape == (9, 7, 3)
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys):
     """No stage but the network moves anything: the spots and the result are 2 mm apart."""
     pytest.importorskip("matplotlib")

@@ -212,6 +212,7 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(finished, experime
     assert not (out / ".evaluation.partial").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_evaluation_leaves_nothing_and_is_done_again(finished, experiment, tmp_path, monkeypatch):
 
     out = tmp_path / "run"
@@ -318,7 +319,7 @@ def test_experiments_on_other_embedded_data_do_not_meet(tmp_path):
     assert len({*files[0], *files[1]}) == 4
 
 
-@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("steps", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_classical_map_learns_its_one_weight_or_is_evaluated_as_it_is(experiment, tmp_path, steps):
     """configs/baselines/total_variation.toml in small: no net, so no pre-training and no norms on its card."""
     config = tmp_path / "tv.toml"
