@@ -24,10 +24,9 @@ from rich.table import Table
 
 import deqjax as dj
 from deqjax import maps, nets
-from deqjax.certificates import reconstruct_certified
+from deqjax.certificates import finish_image, reconstruct_certified
 from deqjax.distance import can_contract
 from deqjax.pytree import real_view
-from deqjax.reconstruct import finish_image
 from deqjax.reconstruction import load_method
 from deqjax.types import MapArgs
 

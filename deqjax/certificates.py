@@ -21,7 +21,7 @@ import numpy as np
 
 from deqjax.distance import LARGEST, can_contract, unit_length
 from deqjax.pytree import operand
-from deqjax.reconstruct import Reconstructor, finish_image, proved_contraction
+from deqjax.reconstruct import Reconstructor, proved_contraction
 from deqjax.solvers import Stats
 from deqjax.types import BoundedMap, ForwardModel, MapArgs, Params
 
@@ -190,6 +190,35 @@ def relative_distance(certificate: Certificate, image: Any) -> np.ndarray:
     axes = tuple(range(np.ndim(certificate.distance), image.ndim))
     norm = np.sqrt(np.sum(np.abs(image.astype(np.complex128)) ** 2, axis=axes))
     return np.asarray(certificate.distance) / np.where(norm > 0, norm, 1)
+
+
+@partial(jax.jit, static_argnums=0)
+def finish_image(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, image: jax.Array
+) -> jax.Array:
+    """Apply the finish of a method to its fixed point, for a map whose state is the image.
+
+    Args:
+      recon: the method.
+      params: its parameters.
+      A: the forward model.
+      kspace: ([batch,] [coil,] y, x) complex.
+      image: the fixed point in the units of the k-space, ([batch,] y, x).
+
+    >>> import deqjax as dj
+    >>> recon = dj.Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
+    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
+    >>> image = finish_image(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex), jnp.ones((8, 8)) + 0j)
+    >>> image.shape
+    (8, 8)
+    """
+    A = recon.forward_model(params, A)
+    zero_filled = A.adjoint(kspace)
+    single = zero_filled.ndim == len(A.axes)
+    zero_filled, image = (zero_filled[None], image[None]) if single else (zero_filled, image)
+    args, units = recon.arguments(params, A, zero_filled)
+    image = units.undo(recon.image(params, units.apply(image), args))
+    return image[0] if single else image
 
 
 def describe_certificate(certificate: Certificate, image: Any) -> str:

@@ -310,35 +310,6 @@ def _one_step(step: IterationMap, params: Params, image: jax.Array, args: MapArg
     return step.image(step(step.start(args._replace(zero_filled=image)), args))
 
 
-@partial(jax.jit, static_argnums=0)
-def finish_image(
-    recon: Reconstructor, params: Params, A: ForwardModel, kspace: jax.Array, image: jax.Array
-) -> jax.Array:
-    """Apply the finish of a method to its fixed point, for a map whose state is the image.
-
-    Args:
-      recon: the method.
-      params: its parameters.
-      A: the forward model.
-      kspace: ([batch,] [coil,] y, x) complex.
-      image: the fixed point in the units of the k-space, ([batch,] y, x).
-
-    >>> import deqjax as dj
-    >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
-    >>> A = dj.physics.MaskedFourier(jnp.ones((1, 8)))
-    >>> image = finish_image(recon, recon.init(jax.random.key(0)), A, jnp.ones((8, 8), complex), jnp.ones((8, 8)) + 0j)
-    >>> image.shape
-    (8, 8)
-    """
-    A = recon.forward_model(params, A)
-    zero_filled = A.adjoint(kspace)
-    single = zero_filled.ndim == len(A.axes)
-    zero_filled, image = (zero_filled[None], image[None]) if single else (zero_filled, image)
-    args, units = recon.arguments(params, A, zero_filled)
-    image = units.undo(recon.image(params, units.apply(image), args))
-    return image[0] if single else image
-
-
 def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:
     """Raise a ValueError for k-space and a forward model that do not fit, before anything is compiled."""
     if not (isinstance(A, ForwardModel) and dataclasses.is_dataclass(A)):
