@@ -101,7 +101,7 @@ class Case:
         params = self.map.init(jax.random.key(0))
         if "net" in params:
             large = jax.tree.map(lambda leaf: 100 * leaf if leaf.ndim == 4 else leaf + 0.1, params["net"])
-            params["net"] = dj.nets.certify(large, 0.9)
+            params["net"] = dj.nets.bound_norms(large, 0.9)
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), params)
         A = forward_model(model, smaps)
         self.leaves = {"params": params, "kspace": A.forward(draw(4, BATCH, *SIZE))}

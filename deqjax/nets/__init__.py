@@ -5,7 +5,7 @@ from deqjax.nets.convolution import convolve
 from deqjax.nets.dncnn import DnCNN
 from deqjax.nets.lipschitz import Averaged, LipschitzDnCNN
 from deqjax.nets.multiscale import MultiScaleUNet
-from deqjax.nets.spectral_norm import certify, init_spectral, norm_bounds, normalise, operator_norm_bound
+from deqjax.nets.spectral_norm import bound_norms, init_spectral, norm_bounds, normalise, operator_norm_bound
 from deqjax.nets.unet import UNet
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "LipschitzDnCNN",
     "MultiScaleUNet",
     "UNet",
-    "certify",
+    "bound_norms",
     "convolve",
     "init_spectral",
     "norm_bounds",

@@ -174,7 +174,7 @@ def proved_norms(params: Params, grid: int = 48) -> list[jax.Array]:
     return [operator_norm_bound(kernel, grid=grid) * (1 + rounding(kernel)) for kernel in _kernels(params).values()]
 
 
-def certify(params: Params, bound: float) -> Params:
+def bound_norms(params: Params, bound: float) -> Params:
     """Scale every kernel so that the operator norm of its convolution is provably within a bound.
 
     ``kernel * min(1, bound / norm)``, where the norm is that of :func:`operator_norm_bound`. It needs no vectors. Use
@@ -190,8 +190,8 @@ def certify(params: Params, bound: float) -> Params:
     Raises:
       ValueError: see :func:`init_spectral`.
 
-    >>> certified = certify({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}, bound=1.0)
-    >>> round(float(operator_norm_bound(certified["conv"]["kernel"])), 4)
+    >>> bounded = bound_norms({"conv": {"kernel": jnp.ones((3, 3, 2, 4))}}, bound=1.0)
+    >>> round(float(operator_norm_bound(bounded["conv"]["kernel"])), 4)
     1.0
     """
     shrink = lambda kernel: kernel * jnp.minimum(1, bound / operator_norm_bound(kernel))

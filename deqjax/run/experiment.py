@@ -13,7 +13,7 @@ from deqjax import model_folders
 from deqjax.config import Config, Phase, RunSettings, to_toml
 from deqjax.data import Acquisitions, Batch, MeasuredBatch, Slices, batch_at, list_files, write_phantoms
 from deqjax.domain import Domain
-from deqjax.nets import certify, norm_bounds
+from deqjax.nets import bound_norms, norm_bounds
 from deqjax.objectives import Acquisition, Problem
 from deqjax.reconstruct import Reconstructor
 from deqjax.report.log import validation_label
@@ -109,7 +109,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
         return TrainingPhase(phase.name, phase.steps, phase.objective.bind(problem), optimizer_of(phase), batch)
 
     def exported(params: Params) -> Params:
-        return params | {"map": certify(params["map"], bound)} if bound else params
+        return params | {"map": bound_norms(params["map"], bound)} if bound else params
 
     def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)

@@ -12,7 +12,7 @@ from deqjax.data import Augment, MeasuredBatch
 from deqjax.input_checks.preparation import PreparedScan
 from deqjax.jacobian_penalty import JacobianPenalty
 from deqjax.losses import MSE
-from deqjax.nets import certify
+from deqjax.nets import bound_norms
 from deqjax.objectives import Acquisition, Problem, Split
 from deqjax.reconstruction import Method, measurement_of_slices
 from deqjax.run.without_targets import decibel, held_out_error, hold_out
@@ -113,7 +113,7 @@ def fine_tune(
             done += 1
             check_finite(metrics, done)
         params = jax.tree.map(np.asarray, state.ema)
-        params = params | {"map": certify(params["map"], bound)} if bound else params
+        params = params | {"map": bound_norms(params["map"], bound)} if bound else params
         score = held_out(params)
         better = score > best + GAIN
         waited = 0 if better else waited + 1

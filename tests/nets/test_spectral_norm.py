@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax.nets import DnCNN, certify, init_spectral, norm_bounds, normalise, operator_norm_bound
+from deqjax.nets import DnCNN, bound_norms, init_spectral, norm_bounds, normalise, operator_norm_bound
 
 SHAPES = {"one": (1, 1, 3, 5), "three": (3, 3, 2, 6), "wide": (3, 3, 6, 2), "five": (5, 5, 3, 4), "flat": (3, 5, 4, 4)}
 
@@ -75,7 +75,7 @@ def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
         bounded, vectors = step(params, vectors)
         if number in (10, 30):
             assert_bounded(bounded, bound, 20 if number == 10 else 33, tight=0.85)
-    certified = jax.jit(partial(certify, bound=bound))(params)
+    certified = jax.jit(partial(bound_norms, bound=bound))(params)
     assert_bounded(certified, bound, 20, tight=0.85)
     for name in SHAPES:
         assert jax.jit(operator_norm_bound)(certified[name]["kernel"]) <= bound * (1 + 1e-5)
@@ -105,7 +105,7 @@ def test_the_norm_of_the_flattened_kernel_is_not_a_bound(params: dict) -> None:
 def test_kernels_within_the_bound_do_not_change(params: dict) -> None:
     small = jax.tree.map(lambda leaf: 1e-3 * leaf, params)
     normalised = jax.jit(lambda small: normalise(small, init_spectral(small, 5), 1.0)[0])
-    for same in (normalised(small), jax.jit(partial(certify, bound=1.0))(small)):
+    for same in (normalised(small), jax.jit(partial(bound_norms, bound=1.0))(small)):
         chex.assert_trees_all_equal(same, small)
 
 
@@ -182,7 +182,7 @@ def test_kernels_of_every_number_of_axes_and_width_are_bounded_for_every_size(po
     rng, bound = np.random.default_rng(0), 0.7
     draw = lambda shape: np.abs(rng.normal(size=shape)) if positive else rng.normal(size=shape)
     params = {name: {"kernel": np.asarray(draw(shape), np.float32)} for name, shape in OTHER_SHAPES.items()}
-    run = jax.jit(lambda p: (certify(p, bound), normalise(p, init_spectral(p), bound)[0]))
+    run = jax.jit(lambda p: (bound_norms(p, bound), normalise(p, init_spectral(p), bound)[0]))
     reported = norm_bounds(params)
     for found in run(params):
         for name, shape in OTHER_SHAPES.items():
@@ -202,7 +202,7 @@ def test_a_net_whose_norm_cannot_be_bounded_is_refused() -> None:
     net = DnCNN(layers=3, features=4, group_norm=2)
     params = {"net": dict(net.init(jax.random.key(0), jnp.zeros((1, 8, 8), complex))["params"])}
     for refused in (params, {"net": {"embedding": jnp.ones((3, 4))}}, {"a": {"kernel": jnp.ones((2,) * 6)}}):
-        for function in (init_spectral, partial(certify, bound=1.0), lambda p: normalise(p, {}, 1.0)):
+        for function in (init_spectral, partial(bound_norms, bound=1.0), lambda p: normalise(p, {}, 1.0)):
             with pytest.raises(ValueError, match=r"(scale|embedding|kernel) of shape .* neither a kernel nor a bias"):
                 function(refused)
     assert len(norm_bounds(params)) == 3, "the card of a model still reports its convolutions"

@@ -11,7 +11,7 @@ import pytest
 
 import deqjax as dj
 from deqjax.data import Batch, phantom_volume
-from deqjax.nets import certify, norm_bounds
+from deqjax.nets import bound_norms, norm_bounds
 from deqjax.objectives import Acquisition, Problem, Supervised
 from deqjax.training import create_state, make_optimizer, make_train_step, replicate
 from deqjax.types import Metrics, ObjectiveFunction, Params
@@ -81,7 +81,7 @@ def test_every_step_uses_bounded_convolutions_and_the_average_is_certified(name:
     assert max(free[-1].values()) > 1.2 * BOUND  # the trained parameters themselves are not bounded
     assert sum(abs(free[-1][name] - free[0][name]) for name in free[0]) > 0.1  # the kernels change
 
-    saved = certify(state.ema, BOUND)
+    saved = bound_norms(state.ema, BOUND)
     assert max(norm_bounds(saved).values()) <= BOUND * (1 + 1e-6)
     norms = [float(true_norm(kernel)) for kernel in kernels_of(saved).values()]
     assert max(norms) <= BOUND
