@@ -88,6 +88,7 @@ def test_brain_small_on_a_mixed_batch():
         np.testing.assert_allclose(image[i], alone, atol=2e-3 * float(jnp.abs(alone).max()))
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_solve_and_the_best_iterate_is_returned():
     A, kspace = mixed(16, 16)
     image, stats = TV.with_budget(max_steps=5)({}, A, kspace)

@@ -32,12 +32,12 @@ class Row(NamedTuple):
 
 
 ROWS = {
+    "proximal gradient, one coil": Row(maps.ProximalGradient(CONVEX, step_size=1.8), 1),
+}
+MORE = {
     "half-quadratic, several coils, inexact inverse": Row(
         maps.HalfQuadratic(CHAIN, learn_penalty=True, cg_steps=3), COILS
     ),
-}
-MORE = {
-    "proximal gradient, one coil": Row(maps.ProximalGradient(CONVEX, step_size=1.8), 1),
     "half-quadratic, one coil, anchor": Row(maps.HalfQuadratic(CHAIN, learn_penalty=True, anchor=0.1), 1),
     "half-quadratic, several coils, convex": Row(maps.HalfQuadratic(CONVEX, penalty=0.5), COILS),
     "gradient, several coils": Row(maps.Gradient(CHAIN, learn_step_size=True), COILS),

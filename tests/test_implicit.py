@@ -306,7 +306,11 @@ def test_the_gradient_of_x0_is_zero_and_args_may_contain_integers() -> None:
     np.testing.assert_allclose(slope, 12, rtol=1e-4)
 
 
-@pytest.mark.parametrize("adjoint", [Implicit(), OneStep(), Phantom(), Unrolled()], ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize(
+    "adjoint",
+    [Implicit(), *(pytest.param(one, marks=pytest.mark.slow) for one in (OneStep(), Phantom(), Unrolled()))],
+    ids=lambda a: type(a).__name__,
+)
 def test_a_captured_array_keeps_its_gradient(adjoint: Adjoint | Unrolled) -> None:
     solver = Picard(rtol=1e-6)
     passed = lambda b: fixed_point(lambda x, b: 0.5 * x + b**2, jnp.zeros((1, 2)), b, solver=solver, adjoint=adjoint)

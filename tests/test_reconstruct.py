@@ -230,6 +230,7 @@ def test_parameters_of_a_map_may_have_the_names_of_the_parts_of_a_method() -> No
     np.testing.assert_allclose(final, units.undo(0.5 * x + 0.5 * x0 + 0.5), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_double_precision_kspace_with_single_precision_params(params: dict, float64: None) -> None:
     A = dj.physics.MaskedFourier(lines())
     kspace = A.forward(random_complex(*SHAPE, seed=3).astype(jnp.complex128))

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     >>> main(["models"])
     brain
+    brain-certified
     brain-dncnn
     brain-small
     voxelmorph-brain-2d

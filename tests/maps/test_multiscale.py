@@ -62,6 +62,7 @@ def test_a_net_without_features_is_refused():
         dj.maps.MultiScaleHalfQuadratic(dj.nets.UNet())
 
 
+@pytest.mark.slow
 def test_a_sequence_is_its_steps_one_after_the_other():
     schedule = dj.maps.Sequence(STEP, steps=3)
     A, params = forward_model("Sense", SHAPE), schedule.init(jax.random.key(0))

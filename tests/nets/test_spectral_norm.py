@@ -63,6 +63,7 @@ def test_the_power_method_of_these_tests_equals_the_dense_norm() -> None:
     assert true_norms({"k": {"kernel": kernel}}, 6)["k"] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
     bound = 0.7
     step = jax.jit(lambda params, vectors: normalise(params, vectors, bound))

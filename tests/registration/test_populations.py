@@ -22,6 +22,7 @@ def ellipse(centre, size=1.0):
 CENTRE = np.array([31.0, 29.0])
 
 
+@pytest.mark.slow
 def test_the_template_of_a_grown_and_a_shrunken_image_lies_between_them():
     sizes = (1.1, 1.0, 0.9)
     images = [gain * ellipse(CENTRE + shift, size) for gain, shift, size in zip((1, 3, 0.2), (-2, 0, 2), sizes)]

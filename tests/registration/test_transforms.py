@@ -99,7 +99,9 @@ def test_the_field_for_a_regularizer_lies_on_its_grid(name):
         assert field[0].shape == (*field[1].shape, 2)
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "InverseMap" else []) for name in MAPS]
+)
 def test_a_map_is_a_pytree_with_consistent_methods(name):
     mapping, points = MAPS[name], jnp.array([[3.0, 4.5], [4.2, 6.0], [5.0, 5.5]])
     assert type(mapping) is getattr(transforms, name)

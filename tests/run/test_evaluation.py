@@ -224,6 +224,7 @@ def test_cropping_by_the_config(model, volumes):
     np.testing.assert_allclose(volume.target, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_coils(model, tmp_path):
     scan = phantom_volume(8, (2, SIZE, SIZE), coils=3)
     path = write_volume(tmp_path / "file3.h5", scan.kspace, scan.target)

@@ -50,7 +50,7 @@ def test_a_series_is_registered_to_its_mean(people):
     assert "give a series" in refusal("template", [str(people / "a.nii.gz"), str(people / "out")])
 
 
-@pytest.mark.parametrize("weights", ["local", pytest.param("majority", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("weights", [pytest.param("local", marks=pytest.mark.slow), "majority"])
 def test_fuse(weights, people):
     atlases, labels = ([str(people / f"{name}{end}.nii.gz") for name in "abc"] for end in ("", "_seg"))
     arguments = [str(people / "b.nii.gz"), str(people / "fused.nii.gz"), "--atlases", *atlases, "--labels", *labels]

@@ -137,7 +137,7 @@ def test_newton_krylov_shortens_a_step_that_increases_the_residual_and_then_rela
     np.testing.assert_allclose(points[4], 3 + 0.25 * 1.003)
 
 
-@pytest.mark.parametrize("name", ["Picard", "Anderson", "Broyden"])
+@pytest.mark.parametrize("name", ["Picard", "Anderson", pytest.param("Broyden", marks=pytest.mark.slow)])
 def test_the_jaxopt_backend_evaluates_f_where_jaxopt_does(name: str, float64: None) -> None:
     jaxopt = pytest.importorskip("jaxopt")
     points: list[np.ndarray] = []

@@ -35,6 +35,13 @@ ROWS = {
 }
 NOT_SOLVERS = {"Stats", "change_bound", "solve"}
 each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+each_row_some_slow = pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=name, marks=[] if name in ("Picard", "Anderson") else pytest.mark.slow)
+        for name, row in ROWS.items()
+    ],
+)
 
 
 def test_every_export_has_a_row() -> None:
@@ -160,7 +167,7 @@ def test_the_best_iterate_is_returned_after_max_steps(row: Row) -> None:
     np.testing.assert_allclose(stats.residual, residual_of(x, args), rtol=1e-3)
 
 
-@each_row
+@each_row_some_slow
 def test_the_implicit_gradient_under_jit_equals_that_of_a_long_iteration(row: Row, float64: None) -> None:
     """The solver is used for both the forward and the backward solve."""
     args, _ = problem(0.08, contraction=(0.2, 0.5, 0.7))
@@ -189,7 +196,7 @@ def test_single_precision_is_solved_while_x64_is_on(row: Row) -> None:
         np.testing.assert_allclose(x, 2, rtol=1e-3)
 
 
-@each_row
+@each_row_some_slow
 @pytest.mark.parametrize("steps", [3, 60])
 def test_the_unrolled_gradient_is_finite_before_and_after_convergence(row: Row, steps: int) -> None:
     solver = with_settings(row.single, max_steps=steps)
