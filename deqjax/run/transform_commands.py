@@ -187,10 +187,10 @@ def output_grid(mapping: Map, result: Path, like: Path | None) -> Grid:
 def warp_file(args: argparse.Namespace) -> None:
     """Warp an image, a series of images, or labels by a transform."""
     check_output_file(args.output, [args.moving, args.result])
-    mapping = read_result(args.result)
-    grid = output_grid(mapping, args.result, args.like)
-    moving, moving_grid = read_labels(args.moving) if args.labels else read_array(args.moving)
-    check_parallel(grid, moving_grid, (str(args.like or args.result), str(args.moving)))
+    mapping, result, image_path = _transform_and_image(args.result, args.moving)
+    grid = output_grid(mapping, result, args.like)
+    moving, moving_grid = read_labels(image_path) if args.labels else read_array(image_path)
+    check_parallel(grid, moving_grid, (str(args.like or result), str(image_path)))
     if args.labels:
         write_image(args.output, warp_numbers(moving, mapping, grid, moving_grid), grid)
         return
@@ -199,6 +199,19 @@ def warp_file(args: argparse.Namespace) -> None:
     image = jnp.where(jnp.isnan(image), args.fill, image)
     warped = warp(image, mapping, grid, moving_grid, args.order, fill=args.fill)
     write_image(args.output, np.asarray(warped, np.int32) if whole else warped, grid)
+
+
+def _transform_and_image(first: Path, second: Path) -> tuple[Map, Path, Path]:
+    """Read the transform, and return the paths of transform and image, also if they are given in the order of 0.2."""
+    try:
+        return read_result(first), first, second
+    except ValueError as error:
+        try:
+            mapping = read_result(second)
+        except (ValueError, OSError):
+            raise error from None
+    print(f"{second} is the transform and {first} the image; the order is RESULT IMAGE OUT", file=sys.stderr)
+    return mapping, second, first
 
 
 def warp_numbers(labels: np.ndarray, mapping: Map, grid: Grid, moving_grid: Grid) -> np.ndarray:

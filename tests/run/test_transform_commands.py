@@ -85,6 +85,8 @@ def test_warp_and_jacobian_take_any_transform_and_any_grid(files):
     succeed("warp", [*arguments, "--like", arguments[1]])
     image, warped = read_image(files / "image.nii")[0], read_image(files / "w.nii")[0]
     np.testing.assert_allclose(warped[:-2], image[2:], atol=1e-5)
+    succeed("warp", [arguments[1], arguments[0], str(files / "other.nii"), "--like", arguments[1]])  # the order of 0.2
+    np.testing.assert_array_equal(read_image(files / "other.nii")[0], warped)
     assert "--like" in refusal("warp", arguments)
     succeed("jacobian", [str(files / "out"), str(files / "j.nii")])
     assert "no displacement.nii.gz" in refusal("warp", [str(files), str(files / "image.nii"), str(files / "w.nii")])
