@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deqjax.distance import LARGEST, can_contract, unit_length
+from deqjax.distance import LARGEST, can_contract, image_norm, unit_length
 from deqjax.pytree import operand
 from deqjax.reconstruct import Reconstructor, proved_contraction
 from deqjax.solvers import Stats
@@ -289,15 +289,15 @@ def _certify(
     residual = jnp.full(x.shape[0], jnp.inf)
     if isinstance(recon.map, BoundedMap):
         z, missing = recon.map.enclose(x, args)
-        rounding = ROUNDING * jnp.finfo(x.dtype).eps * (_norm(x) + _norm(z))
-        residual = _norm(z - x) + missing + rounding
+        rounding = ROUNDING * jnp.finfo(x.dtype).eps * (image_norm(x) + image_norm(z))
+        residual = image_norm(z - x) + missing + rounding
     certified = (bound <= LARGEST) & jnp.isfinite(residual)
     unknown = jnp.full(x.shape[0], jnp.nan), jnp.full(x.shape[0], jnp.inf)
     observed, estimate = jax.lax.cond(jnp.all(certified), lambda: unknown, lambda: _observe(recon, x, args, unknown))
     contraction = jnp.where(certified, bound, observed)
     distance = jnp.where(certified, residual / jnp.where(bound < 1, 1 - bound, 1), estimate)
     # the last term is rounding, except for an image of which nothing was measured: its units turn every x into 0
-    distance = jnp.where(jnp.isfinite(distance), distance * scale, jnp.inf) + _norm(units.undo(x) - image)
+    distance = jnp.where(jnp.isfinite(distance), distance * scale, jnp.inf) + image_norm(units.undo(x) - image)
     distance = jnp.where(jnp.isnan(distance), jnp.inf, distance)
     pixels = image[0].size
     peak = jnp.max(jnp.abs(image), axis=tuple(range(1, image.ndim)))
@@ -316,7 +316,7 @@ def _observe(recon: Reconstructor, x: jax.Array, args: MapArgs, unknown: tuple) 
 
     def step(x: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
         following = recon.map(x, args)
-        return following, _norm(following - x)
+        return following, image_norm(following - x)
 
     _, changes = jax.lax.scan(step, x, length=OBSERVED_STEPS)
     moving = changes[:-1] > 0
@@ -324,7 +324,3 @@ def _observe(recon: Reconstructor, x: jax.Array, args: MapArgs, unknown: tuple) 
     contraction = jnp.max(ratios, axis=0)
     below = contraction < 1
     return contraction, jnp.where(below, changes[0] / jnp.where(below, 1 - contraction, 1), jnp.inf)
-
-
-def _norm(image: jax.Array) -> jax.Array:
-    return jnp.linalg.norm(image.reshape(image.shape[0], -1), axis=1)

@@ -71,7 +71,7 @@ def check_bounded(iteration: IterationMap, contraction: jax.Array | None = None)
 def unit_length(units: Units, like: jax.Array) -> jax.Array:
     """Return the length in the units of the image of a change of length 1 in those of the map, (batch,)."""
     one = jnp.ones_like(like)
-    return _norm(units.undo(one) - units.undo(0 * one)) / _norm(one)
+    return image_norm(units.undo(one) - units.undo(0 * one)) / image_norm(one)
 
 
 def largest_change(goal: Goal, length: jax.Array) -> jax.Array:
@@ -99,5 +99,6 @@ def distance_bound(iteration: BoundedMap, image: jax.Array, args: MapArgs, goal:
     return jnp.where(below, length * change / jnp.where(below, 1 - goal.contraction, 1), jnp.inf)
 
 
-def _norm(image: jax.Array) -> jax.Array:
+def image_norm(image: jax.Array) -> jax.Array:
+    """Return the 2-norm of every image of a batch, (batch,)."""
     return jnp.linalg.norm(image.reshape(image.shape[0], -1), axis=1)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from deqjax.data import estimate_noise
+from deqjax.data import energy_scale, estimate_noise
 from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.masks import realised_acceleration
 from deqjax.physics.fourier import hann
@@ -138,7 +138,7 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
     y, x = zero_filled.shape
     energy = np.abs(zero_filled).astype(np.float64) ** 2
-    scale = np.sqrt((energy**2).sum() / energy.sum()) if energy.any() else 0.0
+    scale = energy_scale(energy)
     sigma = estimate_noise(kspace, mask)
     windows = [hann(np.arange(size) - size // 2, max(LOW_PASS * size, 3)) for size in (y, x)]
     low = ifft2c(fft2c(zero_filled / (scale or 1)) * np.outer(*windows).astype(np.float32)).astype(np.complex128)

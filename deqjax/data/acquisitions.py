@@ -8,7 +8,7 @@ import numpy as np
 from deqjax.data.augment import Augment
 from deqjax.data.batches import AUGMENT_STREAM, check_batch, check_shapes, slice_number
 from deqjax.data.fourier_numpy import ifft2c
-from deqjax.data.noise_level import estimate_noise
+from deqjax.data.noise_level import energy_scale, estimate_noise
 from deqjax.data.slices import Slices
 from deqjax.physics.calibration_region import calibration_size
 from deqjax.pytree import operand
@@ -177,4 +177,4 @@ def _energy_scale(kspace: np.ndarray) -> float:
     """Return ``sqrt(sum |x|^4 / sum |x|^2)`` of the root sum of squares of the coil images."""
     images = ifft2c(kspace).reshape(-1, *kspace.shape[-2:])
     power = (images.real**2 + images.imag**2).sum(axis=0, dtype=np.float64)
-    return float(np.sqrt((power**2).sum() / power.sum())) if power.any() else 0.0
+    return energy_scale(power)

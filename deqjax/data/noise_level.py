@@ -1,4 +1,4 @@
-"""The noise level of measured k-space."""
+"""The noise level of measured k-space, and the scale to which noise levels are relative."""
 
 import numpy as np
 
@@ -34,3 +34,12 @@ def estimate_noise(kspace: np.ndarray, mask: np.ndarray) -> float:
     samples = np.abs(planes[:, far]).astype(np.float64) ** 2
     samples = samples[samples > 0]
     return float(np.sqrt(np.quantile(samples, 0.25) / -np.log(0.75))) if samples.size else 0.0
+
+
+def energy_scale(power: np.ndarray) -> float:
+    """Return ``sqrt(sum p^2 / sum p)`` of the squared magnitudes p of an image, the scale of `deqjax.EnergyScale`.
+
+    >>> energy_scale(np.array([[9.0, 9.0], [0.0, 0.0]]))
+    3.0
+    """
+    return float(np.sqrt((power**2).sum() / power.sum())) if power.any() else 0.0
