@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from deqjax.data import energy_scale, estimate_noise
 from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.masks import realised_acceleration
+from deqjax.physics import MaskedFourier, Sense
 from deqjax.physics.fourier import hann
+from deqjax.types import ForwardModel
 
 Range = tuple[float, float]
 
@@ -133,6 +137,40 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
         raise ValueError(f"kspace of shape {kspace.shape} is zero: there is nothing to measure")
     median = {field.name: float(np.median([getattr(one, field.name) for one in found])) for field in fields(Conditions)}
     return Conditions(**median)
+
+
+def inside_domain(domain: Domain, A: ForwardModel, kspace: jax.Array) -> jax.Array | None:
+    """Return whether each image of ([batch,] [coil,] y, x) was measured under conditions inside a domain.
+
+    It is None where the conditions are not measured: for arrays that are traced, and for models other than
+    :class:`~deqjax.physics.MaskedFourier` and :class:`~deqjax.physics.Sense` of images (y, x). An image of which the
+    k-space is zero counts as inside.
+
+    >>> import deqjax as dj
+    >>> A, kspace = dj.physics.MaskedFourier(jnp.ones((1, 64))), jnp.ones((64, 64), complex)
+    >>> domain = Domain("points", (1, 1), (0, 9), (0, 9), (64, 64), (64, 64), (0, 9), (1, 1))
+    >>> bool(inside_domain(domain, A, kspace))
+    True
+    """
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((A, kspace)))
+    if traced or not isinstance(A, MaskedFourier | Sense) or len(A.axes) != 2:
+        return None
+    with jax.ensure_compile_time_eval():  # the arrays may be known inside a jit of the user
+        zero_filled = np.asarray(_adjoint(A, kspace))
+        found = _inside(domain, np.asarray(kspace), np.asarray(A.mask), zero_filled)
+        return jnp.asarray(found if zero_filled.ndim == 3 else found[0])
+
+
+@jax.jit
+def _adjoint(A: ForwardModel, kspace: jax.Array) -> jax.Array:
+    return A.adjoint(kspace)
+
+
+def _inside(domain: Domain, kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> list[bool]:
+    if zero_filled.ndim == 2:
+        kspace, zero_filled = kspace[None], zero_filled[None]
+    mask = np.broadcast_to(mask, zero_filled.shape)
+    return [not (one[0].any() and domain.outside(_measure_slice(*one))) for one in zip(kspace, mask, zero_filled)]
 
 
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:

@@ -24,7 +24,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def method_of(config: Config) -> Reconstructor:
     """Make the reconstruction method that a config describes, with its solver for training."""
-    return Reconstructor(**{setting.name: getattr(config, setting.name) for setting in fields(Reconstructor)})
+    parts = [setting.name for setting in fields(Reconstructor) if setting.name != "domain"]
+    return Reconstructor(**{name: getattr(config, name) for name in parts})
 
 
 def save(folder: str | Path, config: Config, params: Params, card: str, domain: Domain | None = None) -> Path:
@@ -93,7 +94,8 @@ def load(name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = 
         only for folders whose origin you trust.
 
     Returns:
-      The method and its parameters. If the config has a solver for inference, the method has that solver.
+      The method and its parameters. If the config has a solver for inference, the method has that solver. Its domain
+      is that of :func:`load_domain`.
 
     Raises:
       ValueError: a file is missing or cannot be read, the parameters belong to another architecture, an override has
@@ -103,7 +105,7 @@ def load(name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = 
     recon = inference_method(config)
     if config.inference is not None and any(text.removeprefix("--").startswith("solver.") for text in overrides):
         raise ValueError(f"{find(name)}: set [inference] instead; [solver] is used in training only")
-    return recon, load_params(name, recon)
+    return recon.replace(domain=load_domain(name)), load_params(name, recon)
 
 
 def inference_method(config: Config) -> Reconstructor:

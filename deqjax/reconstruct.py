@@ -11,6 +11,7 @@ import numpy as np
 
 from deqjax.anytime import Anytime
 from deqjax.distance import Goal, check_bounded, distance_bound, largest_change, unit_length
+from deqjax.domain import Domain, inside_domain
 from deqjax.implicit import Implicit, Unrolled, fixed_point
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
@@ -54,6 +55,8 @@ class Reconstructor:
       finish: a second map with parameters of its own. One step of it turns the fixed point into the image. It runs only
         once, so it need not contract (S. Bai, J. Z. Kolter, V. Koltun, "Deep equilibrium models", NeurIPS 2019, theorem
         1, the function h after the equilibrium). Without it, the fixed point is the image.
+      domain: for which data the parameters were trained; :func:`deqjax.load` sets it. A call then measures its data and
+        reports in ``stats.inside_domain`` whether they are like those.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=4)))
@@ -71,6 +74,7 @@ class Reconstructor:
     smaps: LearnedSmaps | None = None
     start: Net | IterationMap | None = None
     finish: IterationMap | None = None
+    domain: Domain | None = None
 
     def init(self, key: jax.Array) -> Params:
         """Make fresh parameters, one entry for each part of the method."""
@@ -197,7 +201,10 @@ class Reconstructor:
             check_bounded(self.map)
             goal = Goal(jnp.asarray(tolerance_in_image_units), proved_contraction(self, params, A, kspace))
             check_bounded(self.map, goal.contraction)
-        return _reconstruct(self, params, A, kspace, probe, goal)
+        image, stats = _reconstruct(self.replace(domain=None), params, A, kspace, probe, goal)
+        if self.domain is not None:
+            stats = dataclasses.replace(stats, inside_domain=inside_domain(self.domain, A, kspace))
+        return image, stats
 
     def checked(self, params: Params, A: ForwardModel, kspace: Any) -> jax.Array:
         """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from deqjax import model_folders
 from deqjax.certificates import Certificate, describe_certificate, reconstruct_certified
 from deqjax.classical_methods import METHODS, classical_method
 from deqjax.data import ScanWarning, estimate_noise
-from deqjax.domain import Domain, measure_conditions
+from deqjax.domain import measure_conditions
 from deqjax.input_checks.preparation import PreparedScan, prepare
 from deqjax.physics import MaskedFourier, Sense
 from deqjax.reconstruct import Reconstructor
@@ -30,8 +30,6 @@ class Method(NamedTuple):
     name: str
     recon: Reconstructor
     params: Params
-    domain: Domain | None = None
-    """What it was trained on, or None where nothing was trained or nothing is known."""
     calibration: Calibration | None = None
     """Its error bars, or None where they have not been measured."""
 
@@ -170,7 +168,7 @@ def load_method(model: str | Path) -> Method:
     Raises:
       ValueError: there is no such method, or the model cannot be read.
 
-    >>> load_method("total-variation").domain is None
+    >>> load_method("total-variation").recon.domain is None
     True
     """
     if isinstance(model, str) and model in METHODS:
@@ -181,7 +179,7 @@ def load_method(model: str | Path) -> Method:
             f"{', '.join(METHODS)}, and a model folder has {model_folders.CONFIG} and {model_folders.PARAMS}"
         )
     recon, params = model_folders.load(model)
-    return Method(str(model), recon, params, model_folders.load_domain(model), model_folders.load_calibration(model))
+    return Method(str(model), recon, params, model_folders.load_calibration(model))
 
 
 def check_calibrated(method: Method) -> Calibration:
@@ -230,16 +228,17 @@ def solve(
     batch_size = min(batch_size, count)
     images, zero_filled, stats, certificates = [], [], [], []
     bounds: list[Bounds] = []
-    contraction = None
+    contraction, domain = None, method.recon.domain
+    recon = method.recon.replace(domain=None)  # the conditions are measured once for all slices
     for first in range(0, count, batch_size):
         index = np.minimum(np.arange(first, first + batch_size), count - 1)
         A, kspace = measurement_of_slices(prepared, index)
         kept = slice(min(batch_size, count - first))
         if calibration is None:
-            image, solved, certified = reconstruct_certified(method.recon, method.params, A, kspace, contraction)
+            image, solved, certified = reconstruct_certified(recon, method.params, A, kspace, contraction)
         else:
             sigma = [estimate_noise(prepared.kspace[i], prepared.mask[i % len(prepared.mask)]) for i in index]
-            evidence = gather(method.recon, method.params, A, kspace, sigma, jax.random.key(first))
+            evidence = gather(recon, method.params, A, kspace, sigma, jax.random.key(first))
             image, solved, certified = evidence.image, evidence.stats, None
             bounds.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], calibration.bounds(evidence)))
         images.append(np.asarray(image)[kept])
@@ -258,13 +257,15 @@ def solve(
         conditions = measure_conditions(prepared.kspace, prepared.mask, joined)
         differs = calibration.domain.outside(conditions, "calibrated")
         bars = join_bounds(calibration, bounds, differs, prepared.finish, prepared.single)
-    if method.domain is not None:
-        outside = method.domain.outside(measure_conditions(prepared.kspace, prepared.mask, joined))
+    if domain is not None:
+        outside = domain.outside(measure_conditions(prepared.kspace, prepared.mask, joined))
         if outside:
             found.append(
-                f"The data are outside the domain of {method.name}, {method.domain.trained_on}: {'; '.join(outside)}. "
+                f"The data are outside the domain of {method.name}, {domain.trained_on}: {'; '.join(outside)}. "
                 "Compare the image with that of a classical method, such as total-variation, before you trust it."
             )
+
+        stats = [replace(one, inside_domain=np.full(one.converged.shape, not outside)) for one in stats]
 
     def join(trees: list[Any]) -> Any:
         joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)

@@ -22,7 +22,9 @@ from deqjax.data.fourier_numpy import fft2c, ifft1c, ifft2c
 from deqjax.reconstruction import Method
 
 PAGE = Path(__file__).parents[1] / "docs" / "inputs.md"
-METHOD = Method("brain-small", classical_method("zero-filled"), {}, model_folders.load_domain("brain-small"))
+METHOD = Method(
+    "brain-small", classical_method("zero-filled").replace(domain=model_folders.load_domain("brain-small")), {}
+)
 """The zero-filled image with the domain of a model: the checks are the same, and nothing long is solved or compiled."""
 
 

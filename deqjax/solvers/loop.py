@@ -34,6 +34,8 @@ class Stats:
         (batch,), where a reconstruction was asked for a ``tolerance_in_image_units``. It is None otherwise.
       error: in a backward solve, the estimated relative error of its solution w, (batch,); see
         :func:`deqjax.backward_probe`. It is None for a forward solve.
+      inside_domain: whether the data are like those on which the model was trained, (batch,); see
+        :class:`deqjax.domain.Domain`. It is None where nothing was trained or nothing is known, and inside jit.
 
     >>> print(Stats(jnp.array([3]), jnp.array([1e-5]), jnp.array([True])))
     1 of 1 converged, 3.0 steps on average, largest residual 1.0e-05
@@ -45,12 +47,15 @@ class Stats:
     residuals: jax.Array | None = None
     error: jax.Array | None = None
     distance: jax.Array | None = None
+    inside_domain: jax.Array | None = None
 
     def __str__(self) -> str:
         converged = jnp.atleast_1d(self.converged)
+        outside = 0 if self.inside_domain is None else int(jnp.sum(~jnp.atleast_1d(self.inside_domain)))
         return (
             f"{int(converged.sum())} of {converged.size} converged, {float(jnp.mean(self.num_steps)):.1f} steps on "
             f"average, largest residual {float(jnp.max(self.residual)):.1e}"
+            + (f", {outside} OUTSIDE the domain of the model" if outside else "")
         )
 
 

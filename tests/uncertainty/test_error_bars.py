@@ -29,7 +29,7 @@ def calibration() -> Calibration:
 
 
 def method() -> Method:
-    return Method("mine", RECON, PARAMS, None, calibration())
+    return Method("mine", RECON, PARAMS, calibration())
 
 
 def test_a_reconstruction_has_intervals_and_a_bound_for_each_slice():
