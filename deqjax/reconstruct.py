@@ -13,6 +13,7 @@ from deqjax.anytime import Anytime
 from deqjax.distance import Goal, check_bounded, distance_bound, largest_change, unit_length
 from deqjax.domain import Domain, inside_domain
 from deqjax.implicit import Implicit, Unrolled, fixed_point
+from deqjax.input_checks.arguments import check_measurement, check_parameters, check_settings
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps, with_whole_mask
@@ -210,8 +211,9 @@ class Reconstructor:
         """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""
         if not isinstance(kspace, jax.Array):
             kspace = np.asarray(kspace)
-        _check_measurement(A, kspace)
-        _check_parameters(self, params)
+        check_measurement(A, kspace)
+        check_settings(self)
+        check_parameters(params, parameter_shapes(self))
         return jnp.asarray(kspace)
 
 
@@ -315,56 +317,3 @@ def _one_step(step: IterationMap, params: Params, image: jax.Array, args: MapArg
     """Make one step of a map from an image."""
     args = args._replace(params=params)
     return step.image(step(step.start(args._replace(zero_filled=image)), args))
-
-
-def _check_measurement(A: ForwardModel, kspace: jax.Array | np.ndarray) -> None:
-    """Raise a ValueError for k-space and a forward model that do not fit, before anything is compiled."""
-    if not (isinstance(A, ForwardModel) and dataclasses.is_dataclass(A)):
-        raise ValueError(
-            f"A must be a forward model, a dataclass with axes, forward, adjoint, normal and regularised_inverse, not "
-            f"{type(A).__name__}; the order is recon(params, A, kspace)"
-        )
-    arrays = [entry.name for entry in dataclasses.fields(A) if not entry.metadata.get("static")]  # type: ignore[arg-type]
-    shapes = {name: np.shape(getattr(A, name)) for name in arrays if getattr(A, name) is not None}
-    mismatch = f"kspace of shape {kspace.shape} does not fit {type(A).__name__} with {shapes}"
-    names = ", ".join(A.axes)
-    if not jnp.iscomplexobj(kspace):
-        raise ValueError(f"kspace must be complex; it has type {kspace.dtype}. Did you pass an image?")
-    if kspace.size == 0:
-        raise ValueError(f"kspace of shape {kspace.shape} is empty: give at least one image")
-    try:
-        image = jax.eval_shape(A.adjoint, kspace)
-        measured = jax.eval_shape(A.forward, image)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{mismatch}; the axes are ([batch,] [coil,] {names}) and the mask is over ({names})"
-        ) from error
-    if measured.shape != kspace.shape:
-        raise ValueError(f"{mismatch}: it measures {measured.shape}; the axes are ([batch,] [coil,] {names})")
-    if len(image.shape) - len(A.axes) not in (0, 1):
-        raise ValueError(f"{mismatch}: give one image, or a batch with one more leading axis; an image is ({names})")
-    mask = getattr(A, "mask", None)
-    with jax.ensure_compile_time_eval():  # values are checked if they are known, also inside a jit of the user
-        if not isinstance(kspace, jax.core.Tracer) and not jnp.all(jnp.isfinite(kspace)):
-            raise ValueError(f"kspace of shape {kspace.shape} holds NaN or infinity; find their origin first")
-        if mask is not None and not isinstance(mask, jax.core.Tracer) and not jnp.any(mask):
-            raise ValueError(f"the mask of shape {mask.shape} samples nothing")
-
-
-def _check_parameters(recon: Reconstructor, params: Params) -> None:
-    """Raise a ValueError if a parameter of the method is missing or has another shape. Further entries are ignored."""
-    try:
-        hash(recon)
-    except TypeError as error:
-        raise ValueError(
-            f"a setting of the method is not a plain number: {error}. Use float(...), or a setting such as "
-            "learn_weight=True, which makes it a parameter"
-        ) from error
-    found = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(parameter_shapes(recon)):
-        name = jax.tree_util.keystr(path)
-        if found.get(name) != leaf.shape:
-            raise ValueError(
-                f"params{name} has shape {found.get(name, 'none')} and init makes {leaf.shape}: "
-                "these are the parameters of another method"
-            )
