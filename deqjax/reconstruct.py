@@ -202,7 +202,8 @@ class Reconstructor:
             check_bounded(self.map)
             goal = Goal(jnp.asarray(tolerance_in_image_units), proved_contraction(self, params, A, kspace))
             check_bounded(self.map, goal.contraction)
-        image, stats = _reconstruct(self.replace(domain=None), params, A, kspace, probe, goal)
+        method = self if self.domain is None else self.replace(domain=None)  # one program for all domains
+        image, stats = _reconstruct(method, params, A, kspace, probe, goal)
         if self.domain is not None:
             stats = dataclasses.replace(stats, inside_domain=inside_domain(self.domain, A, kspace))
         return image, stats
