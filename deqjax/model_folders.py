@@ -101,7 +101,7 @@ def load(name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = 
       ValueError: a file is missing or cannot be read, the parameters belong to another architecture, an override has
         no effect, or the config names code that it may not import.
     """
-    config = load_config(name, overrides, trust=Trust((str(Path.cwd()),)) if trust_code else None)
+    config = load_config(name, overrides, trust_code=trust_code)
     recon = inference_method(config)
     if config.inference is not None and any(text.removeprefix("--").startswith("solver.") for text in overrides):
         raise ValueError(f"{find(name)}: set [inference] instead; [solver] is used in training only")
@@ -198,12 +198,13 @@ def check_model_folder(name: str | Path) -> Path:
     return folder
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = (), *, trust: Trust | None = None) -> Config:
-    """Read the config of a model, by its name or folder, with overrides.
+def load_config(name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False) -> Config:
+    """Read the config of a model, by its name or folder, with overrides; see :func:`load`.
 
     Raises:
       ValueError: there is none, or it cannot be read.
     """
+    trust = Trust.here() if trust_code else None
     return read_config(check_model_folder(name) / CONFIG, overrides, trust)
 
 

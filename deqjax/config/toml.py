@@ -65,6 +65,11 @@ class Trust:
 
     folders: tuple[str, ...] = ()
 
+    @classmethod
+    def here(cls, *folders: Path) -> "Trust":
+        """Trust the modules of some folders, and of the current folder."""
+        return cls((*map(str, folders), str(Path.cwd())))
+
 
 def read_table(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a TOML file as nested dicts, and apply overrides of the form ``[--]section.key=value``.

@@ -65,7 +65,7 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
       ValueError: the config or the data is wrong; see :func:`deqjax.config.read_config`.
     """
-    trust = Trust((str(path.resolve().parent), str(Path.cwd())))
+    trust = Trust.here(path.resolve().parent)
     if "network" in read_table(path, overrides):
         return registration_experiment(read_registration_config(path, overrides, trust))
     return reconstruction_experiment(read_config(path, overrides, trust))

@@ -10,7 +10,6 @@ import numpy as np
 from deqjax.atomic_write import atomic_folder
 from deqjax.config import Config, to_toml
 from deqjax.data import write_submission
-from deqjax.domain import Domain
 from deqjax.reconstruct import Reconstructor
 from deqjax.report import comparison, convergence, metrics_table, write_csv, write_page
 from deqjax.run.evaluation_page import sections
@@ -44,19 +43,17 @@ def evaluate(
     out: Path,
     command: str,
     training: Path | None = None,
-    domain: Domain | None = None,
 ) -> list[Volume]:
     """Evaluate a method on files, print progress, a table and a verdict, and write everything to a folder.
 
     Args:
-      recon: the method.
+      recon: the method. Data outside its domain are named in the verdict, in the table and on the page.
       params: its parameters.
       config: its data section and its mask say how the files are undersampled.
       files: in any format of :func:`deqjax.data.open_scan`.
       out: the folder for the results, which must not exist or be empty. It appears complete or not at all.
       command: the command line that gives these results, for the page.
       training: the picture of the training curve, for the page. It is left out if the file does not exist.
-      domain: what the model was trained on. Data outside of it are named in the verdict, in the table and on the page.
 
     Raises:
       ValueError: the folder holds anything, or a file cannot be read.
@@ -67,7 +64,7 @@ def evaluate(
     print(f"evaluating {len(files)} file{'s' * (len(files) != 1)}; the first one includes the compilation", flush=True)
     for number, file in enumerate(files, 1):
         started = time.monotonic()
-        volumes.append(evaluate_file(recon, params, file, config, domain=domain))
+        volumes.append(evaluate_file(recon, params, file, config))
         seconds = time.monotonic() - started
         print(f"{number}/{len(files)} {volumes[-1].name}: {verdict(volumes[-1:])}; {seconds:.0f} s", flush=True)
     metrics_table([{name: v.row[name] for name in SHOWN if name in v.row} for v in volumes], config.title)

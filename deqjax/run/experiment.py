@@ -113,8 +113,8 @@ def reconstruction_experiment(config: Config) -> Experiment:
 
     def evaluate_model(folder: Path, out: Path, command: str) -> None:
         params = model_folders.load_params(folder, inference)
-        files, domain = validation_files(config), model_folders.load_domain(folder)
-        evaluate(inference, params, config, files, out, command, folder.parent / "training.png", domain)
+        method = inference.replace(domain=model_folders.load_domain(folder))
+        evaluate(method, params, config, validation_files(config), out, command, folder.parent / "training.png")
 
     return Experiment(
         config=to_toml(config),

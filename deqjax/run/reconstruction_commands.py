@@ -8,7 +8,7 @@ import numpy as np
 
 from deqjax import masks, model_folders
 from deqjax.atomic_write import atomic_file
-from deqjax.config import Trust, build, override, read_table
+from deqjax.config import build, override, read_table
 from deqjax.data import Scan, describe, list_files, open_scan
 from deqjax.masks import realised_acceleration
 from deqjax.registration import trained_networks
@@ -145,11 +145,9 @@ def evaluate_model(args: argparse.Namespace) -> None:
         evaluate_registration(model, overrides, out, command, trust_code=args.trust_code)
         return
     recon, params = model_folders.load(model, args.overrides, trust_code=args.trust_code)
-    trust = Trust((str(Path.cwd()),)) if args.trust_code else None
-    config = model_folders.load_config(model, args.overrides, trust=trust)
+    config = model_folders.load_config(model, args.overrides, trust_code=args.trust_code)
     files = list_files(args.data) if args.data else validation_files(config)
-    domain = model_folders.load_domain(model)
-    evaluate(recon, params, config, files, out, command, folder / "training.png", domain)
+    evaluate(recon, params, config, files, out, command, folder / "training.png")
 
 
 def show_files(args: argparse.Namespace) -> None:

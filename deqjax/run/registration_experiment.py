@@ -74,7 +74,7 @@ def evaluate_registration(
       ValueError: a file is missing or cannot be read, or the parameters belong to another network.
     """
     folder = model_folders.check_model_folder(find_network(name))
-    trust = Trust((str(Path.cwd()),)) if trust_code else None
+    trust = Trust.here() if trust_code else None
     config = read_registration_config(folder / model_folders.CONFIG, overrides, trust)
     registration_experiment(config).evaluate(folder, out, command)
 

@@ -132,7 +132,7 @@ def _chosen_config(name: str, overrides: tuple[str, ...]) -> tuple[Path, tuple[s
 
 
 def _settings(path: Path, overrides: Sequence[str]) -> str:
-    trust = Trust((str(path.resolve().parent), str(Path.cwd())))
+    trust = Trust.here(path.resolve().parent)
     return to_toml(replace(read_config(path, overrides, trust), out=""))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import deqjax
 from deqjax import model_folders
 from deqjax.atomic_write import atomic_folder
-from deqjax.config import Config, Trust
+from deqjax.config import Config
 from deqjax.data import Slices
 from deqjax.masks import realised_acceleration
 from deqjax.reconstruct import Reconstructor, parameter_shapes
@@ -108,9 +108,9 @@ def evaluate_cell(cell: EvaluationCell) -> None:
     """Evaluate a model, and write the metrics of all volumes and slices, the profile and the middle slices."""
     model = cell.training.model
     recon, params = model_folders.load(model, cell.overrides, trust_code=True)
-    config = model_folders.load_config(model, cell.overrides, trust=Trust((str(Path.cwd()),)))
+    config = model_folders.load_config(model, cell.overrides, trust_code=True)
     files = validation_files(config)
-    volumes = [evaluate_file(recon, params, file, config) for file in files]
+    volumes = [evaluate_file(recon.replace(domain=None), params, file, config) for file in files]
     cost = profile(recon, params, config, files[0]) | training_profile(cell.training)
     cost["realised acceleration"] = float(np.mean([realised_acceleration(volume.middle.mask) for volume in volumes]))
     result = {

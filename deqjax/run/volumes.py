@@ -12,7 +12,7 @@ import numpy as np
 from deqjax.certificates import reconstruct_certified, relative_distance
 from deqjax.config import Config
 from deqjax.data import Acquisitions, Slices, crop_field_of_view, crop_image, lower_resolution, open_scan
-from deqjax.domain import Domain, measure_conditions
+from deqjax.domain import measure_conditions
 from deqjax.metrics import hfen, magnitude_bias, nmse, phase_error, psnr, ssim, vif
 from deqjax.metrics.structure import SMALLEST_VIF_SIZE
 from deqjax.objectives import Measurement, measurement, noise_unit
@@ -82,7 +82,6 @@ def evaluate_file(
     path: str | Path,
     config: Config,
     batch_size: int = 4,
-    domain: Domain | None = None,
 ) -> Volume:
     """Undersample and reconstruct one file as a config describes, and compare the result with the full data.
 
@@ -93,12 +92,11 @@ def evaluate_file(
     the file. The metrics are those of the volume, with its maximum as the data range.
 
     Args:
-      recon: the method.
+      recon: the method. If it has a domain, the row tells what of the middle slices is outside of it.
       params: its parameters.
       path: a file in any format of :func:`deqjax.data.open_scan`.
       config: its data section (slices, crop, noise) and its mask apply. The noise has the upper end of its range.
       batch_size: number of slices that are solved together.
-      domain: what the model was trained on. The row then tells what of the middle slices is outside of it.
 
     Raises:
       ValueError: the file cannot be read, or the mask does not fit it.
@@ -124,6 +122,7 @@ def evaluate_file(
     certificates: list[tuple[np.ndarray, np.ndarray]] = []
     known: list[np.ndarray] = []
     contraction = None
+    domain, recon = recon.domain, recon.replace(domain=None)
     for first in range(0, len(kspace), batch_size):
         full = jnp.asarray(kspace[first : first + batch_size])
         part = len(full)

@@ -81,7 +81,7 @@ def test_volumes_outside_the_domain_are_named(model, config, volumes, tmp_path, 
     inside = Domain("phantoms", (1.5, 3), (0, 0.2), (0, 1), (SIZE, SIZE), (SIZE, SIZE), (0, 3), (1, 1))
     recon, params = model_folders.load(model)
     rows = [
-        evaluate(recon, params, config, volumes[:1], tmp_path / name, "command", domain=domain)[0].row
+        evaluate(recon.replace(domain=domain), params, config, volumes[:1], tmp_path / name, "command")[0].row
         for name, domain in (("in", inside), ("out", dataclasses.replace(inside, acceleration=(5, 8))))
     ]
     printed = capsys.readouterr().out
