@@ -31,6 +31,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_example_trains_and_evaluates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config,), (module, python) = blocks("toml"), blocks("python")
     (tmp_path / "my_method.py").write_text(module, encoding="utf-8")

@@ -79,7 +79,7 @@ def assert_same(found: dict, expected: dict, rtol: float = 1e-7) -> None:
     chex.assert_trees_all_close(found, expected, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("kind", ["real", "complex", "pair"])
+@pytest.mark.parametrize("kind", [pytest.param("real", marks=pytest.mark.slow), "complex", "pair"])
 def test_the_implicit_gradient_equals_that_of_a_long_scan_and_finite_differences(kind: str, float64: None) -> None:
     args = problem(kind)[2]
     (_, stats), (found, backward) = gradient(kind, SOLVER, EXACT, args)

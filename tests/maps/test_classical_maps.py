@@ -123,7 +123,7 @@ LEARNED: dict[str, IterationMap] = {
 }
 
 
-QUICK = {("ADMM", "Sense"), ("total variation", "MaskedFourier")}
+QUICK = {("total variation", "MaskedFourier")}
 CASES = [
     pytest.param(name, model, marks=[] if (name, model) in QUICK else pytest.mark.slow)
     for name in LEARNED

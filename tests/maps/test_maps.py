@@ -83,7 +83,7 @@ def reconstructor(name: str) -> dj.Reconstructor:
     ("name", "model"),
     [
         ("ProximalGradient", "Sense"),
-        ("HalfQuadratic", "MaskedFourier"),  # the closed form
+        pytest.param("HalfQuadratic", "MaskedFourier", marks=pytest.mark.slow),  # the closed form
         pytest.param("HalfQuadratic", "Sense", marks=pytest.mark.slow),
         pytest.param("Gradient", "Sense", marks=pytest.mark.slow),
         pytest.param("ProximalGradient", "MaskedFourier", marks=pytest.mark.slow),

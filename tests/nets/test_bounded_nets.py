@@ -23,7 +23,7 @@ NETS: dict[str, Any] = {
 SHARP = {"chain": 0.3, "potential": 0.8, "potential of pixels": 0.8, "ridge": 0.8, "rectifiers": 0.1, "average": 0.3}
 """The fraction of the proved bound that the attack reaches at least. It shows that the attack finds large quotients."""
 
-FAST = ("chain", "potential")
+FAST = ("chain",)
 
 
 @partial(jax.jit, static_argnums=0)

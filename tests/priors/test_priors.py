@@ -24,6 +24,10 @@ ROWS = {
     "Wavelet of volumes": Wavelet(moments=2, levels=2, shifts=(0, 1), dimensions=3),
 }
 each_prior = pytest.mark.parametrize("prior", ROWS.values(), ids=ROWS)
+DEAR = "Wavelet with shifts"
+each_quick_prior = pytest.mark.parametrize(
+    "prior", [pytest.param(ROWS[name], marks=pytest.mark.slow if name == DEAR else [], id=name) for name in ROWS]
+)
 SHAPES = [pytest.param((3, 8, 8), marks=pytest.mark.slow), (3, 7, 9), pytest.param((1, 5, 1), marks=pytest.mark.slow)]
 
 
@@ -75,7 +79,7 @@ def test_norm_squared_bounds_the_operator_tightly(
         assert size == pytest.approx(prior.norm_squared, rel=1e-3)
 
 
-@each_prior
+@each_quick_prior
 def test_the_value_is_homogeneous_and_dual_to_the_projection(prior: TotalVariation | Wavelet, float64: None) -> None:
     image = random_complex(2, 8, 8)
     if prior.dimensions == 3:
@@ -91,7 +95,7 @@ def test_the_value_is_homogeneous_and_dual_to_the_projection(prior: TotalVariati
     assert inner(maximiser, coefficients).real == pytest.approx(float(jnp.sum(prior.value(image))), rel=1e-6)
 
 
-@each_prior
+@each_quick_prior
 def test_the_value_is_not_negative_and_total_variation_of_a_constant_is_zero(prior: Prior, float64: None) -> None:
     constant = jnp.full((8, 8, 8), 2 - 1j)
     assert jnp.all(prior.value(random_complex(8, 8, 8)) > 0)

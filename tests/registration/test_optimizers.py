@@ -76,7 +76,9 @@ def test_a_quadratic_is_minimised(name):
     np.testing.assert_array_equal(np.isnan(values), np.arange(len(values)) >= len(kept))  # NaN only at the end
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "Demons" else name for name in EVERY]
+)
 def test_a_registration_objective_is_reduced(name):
     fixed, moving = bumps(GRID.points() + jnp.array([0.8, -0.5])), bumps(GRID.points())
     transform = FLOWS.get(name, transforms.Translation())

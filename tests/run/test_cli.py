@@ -119,7 +119,10 @@ def test_configs_are_found_by_name(tmp_path, capsys):
     assert find_config(own) == own
 
 
-@pytest.mark.parametrize("command", [["-m", "deqjax"], ["-c", "from deqjax.__main__ import run; run()"]])
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "deqjax"], pytest.param(["-c", "from deqjax.__main__ import run; run()"], marks=pytest.mark.slow)],
+)
 def test_the_module_is_the_command(command):
     done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"deqjax {deqjax.__version__}\n"

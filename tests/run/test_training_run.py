@@ -100,6 +100,7 @@ def test_the_log_has_each_step_once_with_its_numbers(finished):
     assert f"Validation PSNR: {rows[-1]['validation_psnr']:.2f} dB" in text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_in_both_phases_ends_with_the_same_numbers(run, finished, experiment, tmp_path):
     """kill -9 in the pre-training, while a checkpoint is being written, again in the training, and then to the end."""
     out = tmp_path / "run"
@@ -170,7 +171,9 @@ run(["evaluate", "brain-small"])
 """
 
 
-@pytest.mark.parametrize(("number", "moment"), [("SIGTERM", "evaluate"), ("SIGINT", "import")])
+@pytest.mark.parametrize(
+    ("number", "moment"), [pytest.param("SIGTERM", "evaluate", marks=pytest.mark.slow), ("SIGINT", "import")]
+)
 def test_an_interrupt_ends_every_command_at_any_moment_without_a_traceback(run, number, moment):
     done = run("-c", WAITING, number, moment, code=130)
     said = ["interrupted; to go on, run again: deqjax evaluate brain-small"] if moment == "evaluate" else []

@@ -79,18 +79,19 @@ def test_a_diverging_iteration_is_not_reported_as_converged(solver: Solver, slop
     np.testing.assert_allclose(stats.residual[0], relative, rtol=1e-5)
 
 
-@pytest.mark.parametrize("exponent", [-100, -40, 40, 100])
 @pytest.mark.parametrize(
     "solver", [Picard(max_steps=20), Anderson(), Broyden(), NewtonKrylov()], ids=lambda solver: type(solver).__name__
 )
-def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver, exponent: int) -> None:
-    factor = jnp.float32(2.0**exponent)
+def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver) -> None:
     f = lambda x, c: 0.9 * jnp.roll(x, 1, axis=1) + 0.05 * c * jnp.tanh(x / c) + c * jnp.arange(5.0)
     run = jax.jit(lambda c: solve(lambda x: f(x, c), jnp.zeros((1, 5)), solver))
-    (x, stats), (expected, reference) = run(factor), run(jnp.float32(1))
-    np.testing.assert_allclose(x / factor, expected, rtol=1e-4)
-    assert abs(int(stats.num_steps[0]) - int(reference.num_steps[0])) <= 1
-    assert stats.converged.tolist() == reference.converged.tolist()
+    expected, reference = run(jnp.float32(1))
+    for exponent in (-100, -40, 40, 100):
+        factor = jnp.float32(2.0**exponent)
+        x, stats = run(factor)
+        np.testing.assert_allclose(x / factor, expected, rtol=1e-4, err_msg=str(exponent))
+        assert abs(int(stats.num_steps[0]) - int(reference.num_steps[0])) <= 1
+        assert stats.converged.tolist() == reference.converged.tolist()
 
 
 @pytest.mark.parametrize(
