@@ -1,8 +1,9 @@
 """How near learning without targets comes to supervision: python benchmarks/learning_without_targets.py
 
     python benchmarks/learning_without_targets.py --train=FILES --val=FILES [--only NAME ...] [--seeds 0 1 2]
+    python benchmarks/learning_without_targets.py --train=FILES --val=FILES --group "from scratch"
 
-The script trains every experiment of benchmarks/learning_without_targets.toml and keeps its results in
+The script trains every experiment of a section of benchmarks/learning_without_targets.toml and keeps its results in
 runs/learning_without_targets, so that a second call does not repeat it. The table shows means over slices of the
 validation files with noise, against noise-free targets, which no training saw: the PSNR, the evaluations of the map,
 the share of slices that converged, the ratio of signal to error of lines held out of the noisy data, and the share of
@@ -96,50 +97,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", required=True, help="the training files: a file, a folder or a glob pattern")
     parser.add_argument("--val", required=True, help="fully sampled single-coil volumes of other people")
+    parser.add_argument("--group", default="noisy data", help="a section of the TOML file; default: %(default)s")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="the names of the experiments; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="the seeds of every experiment")
     parser.add_argument("--slices", nargs=2, type=int, default=[4, 5], help="the validation slices of every file")
     parser.add_argument("--error-bars", action="store_true", help="only compare estimated and true errors of the start")
     options = parser.parse_args()
     plan = tomllib.loads((HERE / "learning_without_targets.toml").read_text())
-    files, path = list_files(options.val), HERE.parent / plan["config"]
-    given = [*plan["overrides"], f"data.train={options.train}", f"data.val={options.val}"]
+    files, path = list_files(options.val), HERE.parent / plan.pop("config")
+    data, slices = [f"data.train={options.train}", f"data.val={options.val}"], tuple(options.slices)
+    group = plan[options.group]
     if options.error_bars:
-        config = read_config(path, given)
-        recon, params = model_folders.load(plan["start"])
-        print(error_bars(recon, params, config, test_slices(files, tuple(options.slices), config)))
+        config = read_config(path, [*group["overrides"], *data])
+        recon, params = model_folders.load(group["start"])
+        print(error_bars(recon, params, config, test_slices(files, slices, config)))
         return
     results: dict[str, list[dict[str, float]]] = {}
     for seed in options.seeds:
-        for name, changes in plan["experiment"].items():
+        for name, changes in group["experiment"].items():
             if options.only and name not in options.only:
                 continue
-            kept = OUT / f"{name.replace(' ', '_').replace(',', '')}-seed{seed}.json"
+            kept = OUT / options.group / f"{name}, seed {seed}.json"
             if not kept.exists():
-                config = read_config(path, [*given, *changes, f"seed={seed}"])
+                config = read_config(path, [*group["overrides"], *data, *changes, f"seed={seed}"])
                 fitted = fit(reconstruction_experiment(config))
-                acquisitions = test_slices(files, tuple(options.slices), config)
+                acquisitions = test_slices(files, slices, config)
                 found = score(model_folders.inference_method(config), fitted.params, config, acquisitions)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(found))
             results.setdefault(name, []).append(json.loads(kept.read_text()))
-            show(results, plan["start"], plan["ceiling"])
+            show(results, group["start"], group["ceiling"])
 
 
 def show(results: dict[str, list[dict[str, float]]], start: str, ceiling: str) -> None:
     """Print the mean over the seeds and the range of the PSNR."""
     table = Table("experiment", "seeds", *METRICS, "PSNR range", "share of the gain", "with the correction")
     mean = {name: {key: np.mean([row[key] for row in rows]) for key in rows[0]} for name, rows in results.items()}
+    low, high = (mean.get(name, {}).get("PSNR", np.nan) for name in (start, ceiling))
+    if start == "zero-filled":
+        low = next(iter(mean.values()))["PSNR zero-filled"]
     for name, rows in results.items():
         values = [row["PSNR"] for row in rows]
-        share = "-"
-        if start in mean and ceiling in mean and name != start:
-            gain = mean[ceiling]["PSNR"] - mean[start]["PSNR"]
-            share = f"{(mean[name]['PSNR'] - mean[start]['PSNR']) / gain:.0%}" if gain else "-"
+        share = (mean[name]["PSNR"] - low) / (high - low)
         numbers = [f"{mean[name][key]:.2f}" for key in METRICS]
         corrected = mean[name].get("PSNR with the correction")
         more = "" if corrected is None else f"{corrected:.2f}"
-        table.add_row(name, str(len(rows)), *numbers, f"{min(values):.2f} to {max(values):.2f}", share, more)
+        table.add_row(name, str(len(rows)), *numbers, f"{min(values):.2f} to {max(values):.2f}", f"{share:.0%}", more)
     Console(width=150).print(table)
 
 
