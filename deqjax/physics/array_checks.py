@@ -62,11 +62,11 @@ def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     checked.
 
     Args:
-      mask: an array of JAX or NumPy, with at least the axis x. Any other object is returned as it is.
+      mask: an array of JAX or NumPy, or a list, with at least the axis x. Any other object is returned as it is.
       name: what the mask is called in the error message.
 
     Returns:
-      The mask, an array of the same kind and shape.
+      The mask, an array of the same shape, of NumPy for a list.
 
     Raises:
       ValueError: the mask is complex or has no axis, or holds NaN or any other value than 0 and 1.
@@ -77,6 +77,8 @@ def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     Traceback (most recent call last):
     ValueError: mask must hold only 0 (not sampled) and 1 (sampled), but its values run from 0 to 255: divide it by 255
     """
+    if isinstance(mask, list):
+        mask = np.array(mask)
     if not is_array(mask):
         return mask
     if mask.ndim < 1 or (mask.dtype.kind not in "biuf" and not jnp.issubdtype(mask.dtype, jnp.floating)):
