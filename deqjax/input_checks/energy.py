@@ -49,7 +49,7 @@ def check_slices(kspace: np.ndarray) -> tuple[str, ...]:
 
     >>> volume = np.random.default_rng(0).uniform(1, 2, (8, 4, 4)) + 0j
     >>> check_slices(volume), check_slices(np.fft.fft(volume, axis=0))[0][:48]
-    ((), 'The slice 0 of 8 has 96% of the energy of k-spac')
+    ((), 'The slice 0 of 8 has 97% of the energy of k-spac')
     """
     largest = np.abs(kspace).max()
     energy = np.array([np.sum(np.abs(one / largest) ** 2, dtype=np.float64) for one in kspace])
