@@ -75,7 +75,7 @@ class Data:
         for name in ("files", "slices"):
             chosen = getattr(self, name)
             if chosen is not None and not 0 <= chosen[0] <= chosen[1]:
-                raise ValueError(f"{name} must be the first and the last number, counted from 0; it is {chosen}")
+                raise ValueError(f"{name} must be two numbers of at least 0, the smaller one first; it is {chosen}")
 
 
 @dataclass(frozen=True)
