@@ -6,7 +6,7 @@ CONCENTRATION = 0.4
 """K-space of an image has at least this share of its energy in a tenth of its rows. The least that was measured was
 0.6 for single coils with 30 % noise; images have 0.14 to 0.3."""
 
-ONE_SLICE = 0.6
+ONE_SLICE = 0.7
 """The largest share of the energy of 6 slices or more that one slice in ten may have."""
 
 SPIKE = 10
