@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal
 
 import jax
@@ -42,6 +43,8 @@ class Implicit:
     def __post_init__(self) -> None:
         if self.on_failure not in ("nan", "drop"):
             raise ValueError(f'on_failure must be "nan" or "drop"; it is {self.on_failure!r}')
+        if isinstance(self.nan_above, Real) and not self.nan_above > 0:
+            raise ValueError(f"nan_above must be above 0; it is {self.nan_above}")
 
     @property
     def tolerance(self) -> float:
@@ -101,6 +104,13 @@ class Phantom:
 
     steps: int = 5
     relaxation: float = 0.5
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.steps, Real) and isinstance(self.relaxation, Real)
+        if known and not (self.steps >= 1 and 0 < self.relaxation <= 1):
+            raise ValueError(
+                f"Phantom needs steps >= 1 and relaxation in (0, 1]; they are {self.steps} and {self.relaxation}"
+            )
 
     @property
     def tolerance(self) -> float:

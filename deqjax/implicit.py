@@ -78,7 +78,8 @@ def fixed_point(
     _check_settings(solver, adjoint)
     x0, as_given = in_solver_precision(x0)
     x0 = jax.lax.stop_gradient(x0)  # saves the differentiation of whatever made x0
-    probe = backward_probe(jax.tree.leaves(x0)[0].shape[0]) if probe is None else probe
+    batch = jax.eval_shape(lambda x: real_view(x)[0], x0).shape[0]
+    probe = backward_probe(batch) if probe is None else probe
     converted, captured = jax.closure_convert(f, x0, args)
     if captured:
         f = lambda x, args: converted(x, args[0], *args[1])

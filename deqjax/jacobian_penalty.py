@@ -47,7 +47,7 @@ class JacobianPenalty:
       form: "hinge" or "barrier".
 
     Raises:
-      ValueError: the barrier has no threshold above :data:`MARGIN`.
+      ValueError: a setting is negative, or the barrier has no threshold above :data:`MARGIN`.
     """
 
     weight: float = 0.0
@@ -56,6 +56,11 @@ class JacobianPenalty:
     form: Literal["hinge", "barrier"] = "hinge"
 
     def __post_init__(self) -> None:
+        if not (self.weight >= 0 and self.power_steps >= 0 and self.threshold >= 0):
+            raise ValueError(
+                f"weight, power_steps and threshold of the penalty must be at least 0; they are {self.weight}, "
+                f"{self.power_steps} and {self.threshold}"
+            )
         if self.form == "barrier" and self.threshold <= MARGIN:
             raise ValueError(f"the barrier needs a threshold above {MARGIN}, such as 0.98; it is {self.threshold}")
 

@@ -104,7 +104,7 @@ def in_solver_precision(tree: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree
     floating-point leaf, and so does the solution. Every other leaf keeps its type.
 
     Raises:
-      ValueError: a leaf is neither real, complex nor integer.
+      ValueError: a leaf is neither real, complex nor integer, or is empty.
 
     >>> converted, as_given = in_solver_precision((jnp.ones(2, jnp.bfloat16), jnp.ones(2, int)))
     >>> [leaf.dtype.name for leaf in converted], [leaf.dtype.name for leaf in as_given(converted)]
@@ -118,6 +118,8 @@ def in_solver_precision(tree: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree
     for leaf in given:
         if not jnp.issubdtype(leaf.dtype, jnp.number):
             raise ValueError(f"every leaf of the first iterate must be real or complex; one has the type {leaf.dtype}")
+        if leaf.size == 0:
+            raise ValueError(f"a leaf of the first iterate has the shape {leaf.shape}, which is empty")
     whole = [jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in given]
     half = [not integer and jnp.finfo(leaf.dtype).bits < 32 for leaf, integer in zip(given, whole)]
     converted = [

@@ -17,6 +17,7 @@ from deqjax.input_checks.arguments import check_measurement, check_parameters, c
 from deqjax.maps.parameters import apply_net, init_net
 from deqjax.normalisation import EnergyScale
 from deqjax.physics import LearnedSmaps, with_whole_mask
+from deqjax.physics.array_checks import known_to_jax
 from deqjax.solvers import Anderson, Stats
 from deqjax.types import (
     Adjoint,
@@ -211,7 +212,7 @@ class Reconstructor:
     def checked(self, params: Params, A: ForwardModel, kspace: Any) -> jax.Array:
         """Return the k-space as a JAX array, after the checks of a call, whose errors it raises."""
         if not isinstance(kspace, jax.Array):
-            kspace = np.asarray(kspace)
+            kspace = known_to_jax(kspace if isinstance(kspace, np.ndarray) else np.asarray(kspace))
         check_measurement(A, kspace)
         check_settings(self)
         check_parameters(params, parameter_shapes(self))

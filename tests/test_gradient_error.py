@@ -125,3 +125,22 @@ def test_a_spectrum_near_or_beyond_one_gives_no_wrong_gradient(spectrum: np.ndar
         found, backward = jax.grad(loss, (0, 1))(jnp.ones(spectrum.size), backward_probe(1), adjoint)
         assert jnp.isinf(backward.error).all()
         assert jnp.isnan(found).all() if adjoint.on_failure == "nan" else not found.any()
+
+
+@pytest.mark.slow
+def test_refused_images_of_a_batch_leave_the_gradient_of_the_others() -> None:
+    """12 images of contraction 0.1 to 1.05 share the parameter b; the refused ones count, and the rest is exact."""
+    M, v = (jnp.asarray(a) for a in maps(6, (0.3, 1.05), seed=1))
+    adjoint = Implicit(Anderson(max_steps=30, rtol=1e-5), on_failure="drop")
+
+    @jax.jit
+    def derivatives(b: jax.Array) -> tuple:
+        f = lambda x, b: times(M.swapaxes(1, 2), x) + jax.lax.stop_gradient(v) * b
+        loss = lambda b, probe: jnp.sum(fixed_point(f, jnp.zeros_like(v), b, adjoint=adjoint, probe=probe)[0])
+        return jax.grad(loss, (0, 1))(b, backward_probe(len(v)))
+
+    found, backward = derivatives(jnp.float32(1))
+    refused = np.isinf(backward.error)
+    assert 0 < refused.sum() < len(v)
+    exact = np.linalg.solve(np.eye(6) - np.asarray(M, float), np.ones((len(v), 6, 1)))[..., 0]
+    np.testing.assert_allclose(found, (exact * v).sum(axis=1)[~refused].sum(), rtol=1e-2)

@@ -360,6 +360,25 @@ def test_a_start_that_is_not_numeric_raises_an_error(x0: Any) -> None:
         fixed_point(lambda x, b: x + b, x0, 1.0)
 
 
+@pytest.mark.parametrize("x0", [jnp.zeros(()), [[0.0, 0.0]], {"a": jnp.zeros((2, 3)), "b": jnp.zeros((3, 3))}])
+def test_a_start_without_a_batch_axis_raises_an_error(x0: Any) -> None:
+    with pytest.raises(ValueError, match="leading batch axis"):
+        fixed_point(lambda x, _: x, x0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("adjoint", "settings"),
+    [
+        *((Phantom, {"relaxation": value}) for value in (0.0, -0.5, 1.5, 5.0, np.nan, np.inf)),
+        *((Phantom, {"steps": value}) for value in (0, -1)),
+        *((Implicit, {"nan_above": value}) for value in (0.0, -1.0, np.nan)),
+    ],
+)
+def test_settings_outside_their_range_raise_an_error(adjoint: Any, settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        adjoint(**settings)
+
+
 def test_single_precision_states_are_solved_while_x64_is_on(float64: None) -> None:
     for dtype in (jnp.float32, jnp.complex64):
         x, stats = fixed_point(lambda x, b: 0.5 * x + b, jnp.zeros((1, 2), dtype), jnp.ones(2))

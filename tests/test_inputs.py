@@ -108,6 +108,22 @@ def bart(values: np.ndarray) -> np.ndarray:
     return values.transpose(1, 2, 0).reshape(*values.shape[1:], 1, values.shape[0], *[1] * 12)
 
 
+def with_spike(size: float) -> np.ndarray:
+    spike = np.zeros((64, 80), np.complex64)
+    spike[20, 30] = size * abs(full()).max()
+    return full() + spike
+
+
+@cache
+def volume() -> np.ndarray:
+    return dj.data.phantom_volume(seed=3, shape=(8, 64, 80)).kspace
+
+
+def wrong_maps(change: Callable[[np.ndarray], np.ndarray]) -> Case:
+    """Maps that do not belong to the data; the scan is sampled fully in its 11 middle lines."""
+    return Case(lambda: (measured(8), {"smaps": change(maps())}), "warned", "do not agree with the data")
+
+
 COILS = {"smaps": maps()}
 CASES = {
     # where the energy of k-space lies
@@ -122,6 +138,15 @@ CASES = {
         "warned",
         "across the border",
         zero_filled,
+    ),
+    "k-space of an image whose halves are exchanged along y": Case(
+        lambda: (lines() * fft2c(np.fft.fftshift(image(), 0)), {}),
+        "warned",
+        "half the field of view along y",
+        zero_filled,
+    ),
+    "every second line with the other sign": Case(
+        lambda: (measured() * (-1.0) ** np.arange(80), {}), "warned", "half the field of view along x", zero_filled
     ),
     "undersampled k-space in the order of `np.fft`": Case(
         lambda: (np.fft.ifftshift(measured()), {}), "warned", "K-space was not centred", zero_filled
@@ -147,7 +172,22 @@ CASES = {
     "k-space that is transformed along y already": Case(
         lambda: (ifft1c(measured(), -2), {}), "warned", "is spread along y"
     ),
+    "one sample 5 times above the centre, far from it": Case(
+        lambda: (with_spike(5.0), {}), "warned", "kspace[..., 20, 30] to 0"
+    ),
+    "one sample half as large as the centre, far from it": Case(
+        lambda: (with_spike(0.5), {}), "warned", "kspace[..., 20, 30] to 0"
+    ),
+    "a 3-D scan without the transform along its slices": Case(
+        lambda: (np.fft.fftshift(np.fft.fft(volume(), axis=0), 0), {"smaps": None}), "warned", "The slice 4 of 8 has"
+    ),
     # the numbers
+    "the magnitude of k-space, as complex numbers": Case(
+        lambda: (abs(full()) + 0j, {"mask": lines()}), "warned", "The imaginary part of k-space is zero"
+    ),
+    "a masked array of NumPy": Case(
+        lambda: (np.ma.masked_array(full(), mask=np.broadcast_to(lines() == 0, (64, 80))), {}), "refused", "filled(0)"
+    ),
     "a magnitude image in place of k-space": Case(lambda: (abs(image()), {}), "refused", "k-space is complex"),
     "an image of integers": Case(lambda: (np.ones((64, 80), np.int16), {}), "refused", "k-space is complex"),
     "real and imaginary parts along a last axis of 2": Case(
@@ -187,6 +227,19 @@ CASES = {
         "warned",
         "runs from 3 to 3, and not 1",
         lambda: (maps().conj() * zero_filled(measured(8))).sum(axis=0),
+    ),
+    "coil maps in the opposite order of the coils": wrong_maps(lambda maps: maps[::-1]),
+    "coil maps that are reversed along x": wrong_maps(lambda maps: maps[..., ::-1]),
+    "coil maps that are reversed along y": wrong_maps(lambda maps: maps[:, ::-1]),
+    "coil maps in the order of `np.fft`": wrong_maps(lambda maps: np.fft.ifftshift(maps, (1, 2))),
+    "conjugate coil maps": wrong_maps(np.conj),
+    "magnitudes of coil maps": wrong_maps(np.abs),
+    "coil maps that are zero over half of the object": wrong_maps(lambda maps: maps * (np.arange(80) < 40)),
+    "coil maps without any structure": wrong_maps(lambda maps: np.full_like(maps, 8**-0.5)),
+    "square coil maps that are transposed": Case(
+        lambda: (lines(64) * full((64, 64), 8), {"smaps": dj.data.birdcage_maps(8, (64, 64)).swapaxes(1, 2)}),
+        "warned",
+        "do not agree with the data",
     ),
     "coil maps of another size": Case(
         lambda: (measured(8), {"smaps": maps()[..., :64]}), "refused", "do not fit k-space"
@@ -235,6 +288,9 @@ CASES = {
     ),
     "lines left out along y": Case(
         lambda: (np.ascontiguousarray(measured().T), {}), "said", "Lines are left out along y", lambda: zero_filled().T
+    ),
+    "lines left out along x, and `phase_axis=-2`": Case(
+        lambda: (measured(), {"phase_axis": -2}), "warned", "Lines are left out along x", zero_filled
     ),
     # conditions outside the domain of the model
     "16 times undersampled": Case(

@@ -341,6 +341,20 @@ def test_invalid_measurements_raise_errors_before_anything_is_compiled(
     assert compilations() == before
 
 
+@pytest.mark.parametrize("dtype", [">c8", ">c16", np.clongdouble])
+def test_arrays_of_numpy_that_jax_lacks_are_converted(dtype: Any, params: dict) -> None:
+    expected, _ = RECON(params, FOURIER, KSPACE)
+    mask = np.asarray(lines())
+    others: list[Any] = [mask, mask.astype(">f4"), mask.astype(np.longdouble), mask.astype(">i2"), mask.tolist()]
+    kspace: Any = np.asarray(KSPACE, dtype)
+    for other in others:
+        found, _ = RECON(params, dj.physics.MaskedFourier(other), kspace)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    masked: Any = np.ma.masked_array(KSPACE, mask=mask * np.ones(SHAPE) == 0)
+    with pytest.raises(ValueError, match="masked array"):
+        RECON(params, FOURIER, masked)
+
+
 def test_parameters_of_another_method_raise_an_error(params: dict) -> None:
     wider = RECON.replace(map=dj.maps.ProximalGradient(dj.nets.DnCNN(layers=2, features=5)))
     for recon, given in ((wider, params), (RECON, {}), (RECON.replace(finish=RECON.map), params)):

@@ -67,6 +67,16 @@ class Data:
     fixed_acquisitions: bool = False
     phantoms: Phantoms = field(default_factory=Phantoms)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise[0] <= self.noise[1] < float("inf"):
+            raise ValueError(f"noise must be the lowest and the highest level, at least 0; it is {self.noise}")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop must be two sizes (y, x) of at least 1; it is {self.crop}")
+        for name in ("files", "slices"):
+            chosen = getattr(self, name)
+            if chosen is not None and not 0 <= chosen[0] <= chosen[1]:
+                raise ValueError(f"{name} must be two numbers of at least 0, the smaller one first; it is {chosen}")
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -95,6 +105,8 @@ class Phase:
     def __post_init__(self) -> None:
         _check_at_least(self, 0, "steps", "learning_rate", "final_learning_rate", "warmup_steps")
         _check_at_least(self, 1, "batch_size")
+        if not self.clip_norm > 0:  # a negative norm would turn the gradient around
+            raise ValueError(f"clip_norm must be above 0; it is {self.clip_norm}")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,21 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.data.fourier_numpy import ifft2c
 from deqjax.input_checks.kspace import from_bart, is_bart
 from deqjax.physics import CalibrationWarning, espirit, low_resolution_smaps, normalise_smaps
 from deqjax.physics.calibration_region import calibration_region
 
 ESTIMATES = ("auto", "espirit", "low-resolution")
 """The methods of `estimate_maps`."""
+
+MIN_LINES = 8
+"""The fewest calibration lines from which coil maps are estimated by ESPIRiT, or checked."""
+
+LARGEST_DISAGREEMENT = 0.1
+"""Maps that leave out a larger share of the energy of 8 or more calibration lines belong to other data. On 3 measured
+heads of 8 and 16 coils, maps of ESPIRiT and of Walsh left out at most 3 %, and reversed, transposed, conjugate, real or
+reordered ones 48 % or more."""
 
 
 def name_map_axes(smaps: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -69,6 +78,56 @@ def check_norm(smaps: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.asarray(normalise_smaps(jnp.asarray(smaps))), (warning,)
 
 
+def check_agreement(smaps: np.ndarray, kspace: np.ndarray, mask: np.ndarray) -> tuple[str, ...]:
+    """Return a warning if coil maps do not explain the calibration lines: those of other coils, or of another slice.
+
+    The low-resolution images c of the coils are a multiple of the maps s at every pixel of the object, so that the
+    share of their energy that the maps leave out, ``||c - s (s^H c) / (s^H s)||^2 / ||c||^2``, is small.
+
+    Args:
+      smaps: (slice or 1, coil, y, x).
+      kspace: (slice, coil, y, x).
+      mask: (slice or 1, y or 1, x or 1).
+    """
+    share = disagreement(smaps, kspace, mask)
+    if not share > LARGEST_DISAGREEMENT:
+        return ()
+    return (
+        f"The coil maps do not agree with the data: {share:.0%} of the energy of the calibration lines is not that of "
+        "an image seen through them, where 3 % or less is usual. Compare the order of the coils, the direction and the "
+        "centre of y and x, and the phase; or pass smaps='espirit'.",
+    )
+
+
+def disagreement(smaps: np.ndarray, kspace: np.ndarray, mask: np.ndarray) -> float:
+    """Return the share of the energy of the calibration lines that maps leave out; NaN without calibration lines.
+
+    >>> coils = np.array([1, 2]).reshape(1, 2, 1, 1) * np.ones((1, 2, 8, 8))
+    >>> [round(disagreement(s, coils, np.ones((1, 1, 8))), 3) for s in (coils, coils[:, ::-1])]
+    [0.0, 0.36]
+    """
+    shape = kspace.shape
+    pattern = np.broadcast_to(mask, (len(mask), *shape[-2:])).min(axis=0)
+    if not pattern[shape[-2] // 2, shape[-1] // 2]:
+        return float("nan")
+    region = calibration_region(kspace, mask=pattern)
+    if min(part.stop - part.start for part in region) < MIN_LINES:
+        return float("nan")
+    window = np.zeros(shape[-2:], np.float32)
+    window[region] = np.multiply.outer(*(np.hanning(part.stop - part.start + 2)[1:-1] for part in region))
+    left_out = energy = 0.0
+    for index, slice_ in enumerate(kspace):
+        maps = smaps[index % len(smaps)]
+        coils = ifft2c(slice_ / np.abs(slice_).max(initial=1e-30) * window)
+        size = (np.abs(maps) ** 2).sum(axis=0)
+        explained = maps * (maps.conj() * coils).sum(axis=0) / np.where(size > 0, size, 1)
+        brightness = (np.abs(coils) ** 2).sum(axis=0)
+        is_object = brightness > 0.04 * brightness.max()
+        left_out += float((np.abs(coils - explained) ** 2).sum(axis=0)[is_object].sum())
+        energy += float(brightness[is_object].sum())
+    return left_out / energy if energy else float("nan")
+
+
 def estimate_maps(kspace: np.ndarray, mask: np.ndarray, method: str) -> tuple[np.ndarray, str]:
     """Estimate coil sensitivities (slice, coil, y, x) from the calibration lines, and say how.
 
@@ -96,7 +155,7 @@ def estimate_maps(kspace: np.ndarray, mask: np.ndarray, method: str) -> tuple[np
             "k-space, and the mask has fewer than 2: pass smaps"
         )
     reason = ""
-    if method == "espirit" or (method == "auto" and lines >= 8):
+    if method == "espirit" or (method == "auto" and lines >= MIN_LINES):
         try:
             with warnings.catch_warnings():
                 if method == "auto":

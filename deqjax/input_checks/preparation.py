@@ -12,13 +12,12 @@ from deqjax.data import Scan, ScanWarning, crop_image, open_scan, read_calibrati
 from deqjax.data.fourier_numpy import fft1c, ifft1c, ifft2c
 from deqjax.data.scan import has_gaps
 from deqjax.file_checks import explain_content
-from deqjax.input_checks.coil_maps import ESTIMATES, check_norm, estimate_maps, name_map_axes
+from deqjax.input_checks.coil_maps import ESTIMATES, check_agreement, check_norm, estimate_maps, name_map_axes
+from deqjax.input_checks.energy import check_concentration, check_real, check_slices, energy_of
 from deqjax.input_checks.kspace import (
     Centring,
     centre_kspace,
-    check_concentration,
     complex_kspace,
-    energy_of,
     move_mask,
     name_axes,
     restore_phase,
@@ -93,9 +92,10 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
     smaps = scan.smaps if scan.smaps is not None and isinstance(smaps, str) and smaps == "auto" else smaps
     values, assumed = complex_kspace(scan.kspace)
     named = name_axes(values, _leading_axis(scan, smaps))
-    spread = check_concentration(named.kspace)
+    spread = check_concentration(energy_of(named.kspace))
+    warnings = (*warnings, *check_real(named.kspace), *check_slices(named.kspace), *spread.values())
     kspace, centring, moved, doubts = centre_kspace(named.kspace, without=tuple(spread))
-    assumed, warnings = (*assumed, *named.notes, *moved), (*warnings, *spread.values(), *doubts)
+    assumed, warnings = (*assumed, *named.notes, *moved), (*warnings, *doubts)
     if mask is None:
         pattern, note, doubts = *_read_from_data(kspace), ()
     else:
@@ -111,6 +111,8 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
     prepared, note = _without_oversampling(prepared)
     assumed += note
     along_y = prepared.mask.shape[-1] == 1 != prepared.mask.shape[-2]
+    if phase_axis == -2 and prepared.mask.shape[-2] == 1 and has_gaps(prepared.mask):
+        warnings += ("Lines are left out along x, and not along y, as phase_axis=-2 says: leave phase_axis out.",)
     if phase_axis == -2 or along_y:
         prepared = _transposed(prepared)
         if phase_axis == -1:
@@ -124,6 +126,8 @@ def prepare(source: Any, mask: Any = None, smaps: Any = "auto", phase_axis: int 
             maps, how = estimate_maps(prepared.kspace, prepared.mask, smaps)
         prepared = replace(prepared, smaps=maps)
         assumed += (f"The coil sensitivities are estimated: {how}.",)
+    elif prepared.smaps is not None:
+        warnings += check_agreement(prepared.smaps, prepared.kspace, prepared.mask)
     return replace(prepared, assumed=assumed, warnings=warnings)
 
 

@@ -92,14 +92,14 @@ def vif(image: ArrayLike, target: ArrayLike, data_range: ArrayLike | None = None
     [1.0, 0.694, 0.0]
     """
     image, target = real_volumes(image, target, smallest=SMALLEST_VIF_SIZE)
-    scale = 255 / resolve_data_range(target, data_range)
-    return nan_unless_finite(_mean_fidelity(image, target, scale), image, target)
+    scale = resolve_data_range(target, data_range)
+    return nan_unless_finite(_mean_fidelity(image / scale, target / scale), image, target)
 
 
 @jax.jit
-def _mean_fidelity(image: jax.Array, target: jax.Array, scale: jax.Array) -> jax.Array:
+def _mean_fidelity(image: jax.Array, target: jax.Array) -> jax.Array:
     # Only variances matter. Without its mean a flat slice is exactly zero instead of rounding noise.
-    image, target = (scale * (volume - volume.mean((-2, -1), keepdims=True)) for volume in (image, target))
+    image, target = (255 * (volume - volume.mean((-2, -1), keepdims=True)) for volume in (image, target))
     kept, available = jnp.zeros(len(target), target.dtype), jnp.zeros(len(target), target.dtype)
     for level, size in enumerate(VIF_WINDOWS):
         weights = _gaussian(size)
@@ -111,7 +111,7 @@ def _mean_fidelity(image: jax.Array, target: jax.Array, scale: jax.Array) -> jax
         kept += jnp.sum(jnp.log1p(gain**2 * var_target / (rest + VIF_NOISE_VARIANCE)), axis=(-2, -1))
         present = jnp.where(var_target < VIF_TINY, 0, var_target)
         available += jnp.sum(jnp.log1p(present / VIF_NOISE_VARIANCE), axis=(-2, -1))
-    return jnp.mean(jnp.where(available > 0, kept / jnp.where(available > 0, available, 1), 1))
+    return jnp.mean(jnp.where(available == 0, 1, kept / jnp.where(available == 0, 1, available)))
 
 
 def _gaussian(size: int) -> tuple[float, ...]:

@@ -55,6 +55,23 @@ def is_concrete(*leaves: Any) -> bool:
     )
 
 
+def known_to_jax(array: np.ndarray) -> np.ndarray:
+    """Convert an array of NumPy of another byte order, or of more than 64 bits a number, to a type that JAX has.
+
+    Raises:
+      ValueError: it is a masked array.
+
+    >>> known_to_jax(np.ones(2, ">c8")).dtype, known_to_jax(np.ones(2, np.longdouble)).dtype
+    (dtype('complex64'), dtype('float64'))
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"a masked array of NumPy of shape {array.shape}: give array.filled(0), or another value")
+    wide = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}.get(array.dtype.kind)
+    if wide is not None and array.dtype.itemsize > wide.itemsize:
+        return array.astype(wide)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     """Check that a mask holds only 0 and 1, and return it as a real floating-point array.
 
@@ -62,11 +79,11 @@ def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     checked.
 
     Args:
-      mask: an array of JAX or NumPy, with at least the axis x. Any other object is returned as it is.
+      mask: an array of JAX or NumPy, or a list, with at least the axis x. Any other object is returned as it is.
       name: what the mask is called in the error message.
 
     Returns:
-      The mask, an array of the same kind and shape.
+      The mask, an array of the same shape, of NumPy for a list.
 
     Raises:
       ValueError: the mask is complex or has no axis, or holds NaN or any other value than 0 and 1.
@@ -77,8 +94,12 @@ def zero_one_mask(mask: Any, name: str = "mask") -> Any:
     Traceback (most recent call last):
     ValueError: mask must hold only 0 (not sampled) and 1 (sampled), but its values run from 0 to 255: divide it by 255
     """
+    if isinstance(mask, list):
+        mask = np.array(mask)
     if not is_array(mask):
         return mask
+    if isinstance(mask, np.ndarray):
+        mask = known_to_jax(mask)
     if mask.ndim < 1 or (mask.dtype.kind not in "biuf" and not jnp.issubdtype(mask.dtype, jnp.floating)):
         raise ValueError(
             f"{name} must be a real array that broadcasts against (y, x); it has shape {mask.shape} and type "

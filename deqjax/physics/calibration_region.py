@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from deqjax.physics.array_checks import zero_one_mask
+
 USUAL_FRACTION = 0.08
 """The calibration region as a fraction of y and of x where neither a fraction nor a mask is given: fastMRI's at 4x."""
 
@@ -38,14 +40,15 @@ def calibration_region(kspace: Any, center_fraction: float | None = None, mask: 
     Args:
       kspace: (..., coil, y, x).
       center_fraction: the size of the region as a fraction of y and of x; None takes 0.08 or, with a mask, 24 lines.
-      mask: nonzero where k-space was sampled; it broadcasts against (y, x), or against (..., y, x) with the leading
-        axes of the k-space. It must not be traced by JAX.
+      mask: 1 where k-space was sampled and 0 elsewhere; it broadcasts against (y, x), or against (..., y, x) with the
+        leading axes of the k-space. It must not be traced by JAX.
 
     Returns:
       The slices along y and x.
 
     Raises:
-      ValueError: the mask does not fit the k-space, or the centre of k-space was not sampled.
+      ValueError: the mask does not fit the k-space or holds another value than 0 and 1, or the centre of k-space was
+        not sampled.
 
     Warns:
       CalibrationWarning: the samples of k-space in the region of the fraction are partly zero.
@@ -85,7 +88,7 @@ def _sampled_by_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return the samples (y, x) that the mask holds for every leading index."""
     if isinstance(mask, jax.core.Tracer):
         raise ValueError("mask must be known when JAX traces the function: give a NumPy array that is not an argument")
-    sampled = np.atleast_2d(np.asarray(mask) != 0)
+    sampled = np.atleast_2d(zero_one_mask(np.asarray(mask)) != 0)
     if any(number not in (1, size) for number, size in zip(sampled.shape[-2:], shape[-2:])):
         raise ValueError(
             f"mask of shape {np.shape(mask)} must broadcast against (y, x) = {tuple(shape[-2:])} of kspace (..., coil, "

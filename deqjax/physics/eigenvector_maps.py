@@ -70,8 +70,8 @@ def espirit(
       kspace: (..., coil, y, x) complex; only the calibration region is used.
       center_fraction: the size of the calibration region as a fraction of y and of x. None takes 0.08 or, with a mask,
         up to 24 lines.
-      mask: nonzero where k-space was sampled, for instance (1, x) or (y, x). The calibration region then lies within
-        the sampled part. Without a mask, samples that are zero in all coils count as not sampled.
+      mask: 1 where k-space was sampled and 0 elsewhere, for instance (1, x) or (y, x). The calibration region then lies
+        within the sampled part. Without a mask, samples that are zero in all coils count as not sampled.
       kernel: the side of the patches, in samples; None takes 6, or less for fewer than 17 lines.
       threshold: singular values below this fraction of the largest are dropped.
       crop: the sensitivities are zero where the eigenvalue is below this value; None takes 0.95, or 0.9 for fewer than
@@ -84,8 +84,9 @@ def espirit(
       combination of coils, which is smooth.
 
     Raises:
-      ValueError: the coil axis is missing, the mask does not fit, there are fewer than 8 calibration lines (or
-        ``kernel + 1``, if it is given), or the sensitivities cover less than 95 % of the object.
+      ValueError: the coil axis is missing, the mask does not fit or holds another value than 0 and 1, there are
+        fewer than 8 calibration lines (or ``kernel + 1``, if it is given), or the sensitivities cover less than 95 % of
+        the object.
 
     Warns:
       CalibrationWarning: part of the calibration region of ``center_fraction`` was not sampled, or the patches span

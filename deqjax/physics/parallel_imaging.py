@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.physics.array_checks import zero_one_mask
 from deqjax.physics.coils import check_coil_axis
 from deqjax.scaling import power_of_two_scale
 
@@ -46,8 +47,8 @@ def grappa(kspace: jax.Array, mask: np.ndarray, kernel: tuple[int, int] = (5, 4)
       ``rss(ifft2c(...))`` is the image.
 
     Raises:
-      ValueError: the coil axis is missing, the mask does not fit or is not regular, the kernel size is invalid, or
-        there are fewer calibration lines than the kernel spans, ``(lines - 1) R + 1``.
+      ValueError: the coil axis is missing, the mask does not fit, is not regular or holds another value than 0 and 1,
+        the kernel size is invalid, or there are fewer calibration lines than the kernel spans, ``(lines - 1) R + 1``.
 
     Source: M. A. Griswold et al., "Generalized autocalibrating partially parallel acquisitions (GRAPPA)", Magn. Reson.
     Med. 47:1202, 2002, eqs. 1 and 2.
@@ -58,7 +59,7 @@ def grappa(kspace: jax.Array, mask: np.ndarray, kernel: tuple[int, int] = (5, 4)
     (3, 8, 16)
     """
     check_coil_axis(kspace)
-    sampled = np.asarray(mask) != 0
+    sampled = zero_one_mask(np.asarray(mask)) != 0
     if sampled.shape not in ((kspace.shape[-1],), (1, kspace.shape[-1])):
         raise ValueError(f"mask of shape {sampled.shape} must be (1, x) or (x,) for kspace of shape {kspace.shape}")
     height, width = kernel

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deqjax.physics.array_checks import zero_one_mask
 from deqjax.physics.fourier import fft2c, hann, ifft2c
 from deqjax.physics.phase import unit_phase
 
@@ -24,13 +25,13 @@ def conjugate_symmetry(kspace: jax.Array, mask: np.ndarray) -> jax.Array:
 
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
-      mask: (1, x), (y, 1) or (y, x), nonzero where k-space was sampled, as from ``deqjax.masks.PartialFourier``.
+      mask: 0 and 1, of shape (1, x), (y, 1) or (y, x), as from ``deqjax.masks.PartialFourier``.
 
     Returns:
       The completed k-space, with the shape and the units of the k-space. Measured samples do not change.
 
     Raises:
-      ValueError: the mask does not fit the k-space or does not contain its centre.
+      ValueError: the mask does not fit the k-space, does not contain its centre, or holds another value than 0 and 1.
 
     Source: D. C. Noll, D. G. Nishimura, A. Macovski, "Homodyne detection in magnetic resonance imaging", IEEE Trans.
     Med. Imaging 10:154, 1991, section II, with a step function as the weighting.
@@ -56,14 +57,15 @@ def pocs(kspace: jax.Array, mask: np.ndarray, steps: int = 10) -> jax.Array:
 
     Args:
       kspace: (..., y, x) or (..., coil, y, x) complex; each coil has its own phase.
-      mask: (1, x), (y, 1) or (y, x), nonzero where k-space was sampled, as from ``deqjax.masks.PartialFourier``.
+      mask: 0 and 1, of shape (1, x), (y, 1) or (y, x), as from ``deqjax.masks.PartialFourier``.
       steps: the number of steps, at least 1; 5 to 10 are usual.
 
     Returns:
       The completed k-space, with the shape and the units of the k-space. Measured samples do not change.
 
     Raises:
-      ValueError: the mask does not fit the k-space or does not contain its centre, or ``steps`` is below 1.
+      ValueError: the mask does not fit the k-space, does not contain its centre, or holds another value than 0 and 1,
+        or ``steps`` is below 1.
 
     Source: E. M. Haacke, E. D. Lindskog, W. Lin, "A fast, iterative, partial-Fourier technique capable of local phase
     recovery", J. Magn. Reson. 92:126, 1991, "Theory".
@@ -89,7 +91,7 @@ def _project(measured: jax.Array, sampled: jax.Array, phase: jax.Array, steps: i
 
 def _prepare(kspace: jax.Array, mask: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the samples at k and at -k, (y, x) of 0 or 1, and the phase of the symmetrically sampled centre."""
-    sampled = np.atleast_2d(np.asarray(mask) != 0)
+    sampled = np.atleast_2d(zero_one_mask(np.asarray(mask)) != 0)
     size = kspace.shape[-2:]
     if kspace.ndim < 2 or sampled.ndim != 2 or any(m not in (1, n) for m, n in zip(sampled.shape, size)):
         raise ValueError(

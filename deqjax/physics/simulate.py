@@ -2,6 +2,8 @@
 
 import jax
 
+from deqjax.physics.array_checks import zero_one_mask
+
 
 def complex_noise(key: jax.Array, kspace: jax.Array, level: jax.Array | float) -> jax.Array:
     """Draw circular complex Gaussian noise n with ``E|n|^2 = level^2``.
@@ -31,11 +33,14 @@ def add_noise(key: jax.Array, kspace: jax.Array, mask: jax.Array, level: jax.Arr
     Args:
       key: a JAX key.
       kspace: (..., y, x) masked k-space.
-      mask: broadcasts against the k-space; noise is added where the mask is not zero.
+      mask: 0 and 1; it broadcasts against the k-space. Noise is added where it is 1.
       level: the standard deviation of the complex noise, see :func:`complex_noise`.
 
     Returns:
       The noisy k-space, with the shape of the k-space.
+
+    Raises:
+      ValueError: the mask holds another value than 0 and 1.
 
     >>> import jax.numpy as jnp
     >>> mask = jnp.array([1.0, 0.0, 1.0])
@@ -43,4 +48,4 @@ def add_noise(key: jax.Array, kspace: jax.Array, mask: jax.Array, level: jax.Arr
     >>> bool((noisy[:, 1] == 0).all() and (noisy[:, 0] != 0).all())
     True
     """
-    return kspace + (mask != 0) * complex_noise(key, kspace, level)
+    return kspace + (zero_one_mask(mask) != 0) * complex_noise(key, kspace, level)

@@ -15,7 +15,7 @@ from deqjax.registration.optimizers import LBFGS, Demons, GaussNewton, SyN
 from deqjax.registration.pyramid import plan_levels
 from deqjax.registration.similarities import MSE
 from deqjax.registration.transforms import Dense, Velocity
-from deqjax.registration.types import LeastSquares, Optimizer, Regularizer, Similarity, Transform
+from deqjax.registration.types import LeastSquares, Map, Optimizer, Regularizer, Similarity, Transform
 
 
 def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid]:
@@ -27,7 +27,8 @@ def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.A
       grid: the grid of the image; None for voxels of 1 mm.
 
     Raises:
-      ValueError: if the grid is impossible or has another shape, or the image is constant or not finite.
+      ValueError: if the grid is impossible or has another shape, the image is constant or not finite, or its values are
+        outside 1e-15 to 1e15 in single precision.
 
     >>> checked_image("fixed", np.ones((3, 3)), None)
     Traceback (most recent call last):
@@ -42,11 +43,16 @@ def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.A
         raise ValueError(f"{name}: the image contains values that are not finite")
     if np.all(values == values.flat[0]):
         raise ValueError(f"{name}: every voxel is {values.flat[0]}: a constant image cannot be registered")
+    largest, limit = float(np.max(np.abs(values))), float(jnp.finfo(jnp.zeros(()).dtype).max) ** 0.4
+    if not 1 / limit <= largest <= limit:  # the squares of its differences must stay in the range of the type
+        raise ValueError(f"{name}: values up to {largest:.1e}: multiply both images by {1 / largest:.0e}")
     return in_floating_point(values), in_default_type(grid)
 
 
 def masked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid, jax.Array | None]:
     """Check an image whose NaN voxels do not count; they are replaced by the nearest value, so that no edge appears.
+
+    The masked entries of a masked array of NumPy are NaN.
 
     Args:
       name: the name of the image, for the error message.
@@ -72,10 +78,12 @@ def masked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Ar
 
 
 def _numbers(name: str, image: ArrayLike) -> np.ndarray:
+    if isinstance(image, np.ma.MaskedArray):
+        image = np.ma.filled(image.astype(np.result_type(image.dtype, np.float32)), np.nan)
     values = np.asarray(image)
     if values.dtype.kind not in "biufc" and not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"{name}: an image of type {values.dtype}: it needs real or complex numbers")
-    return values
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def in_floating_point(values: np.ndarray) -> jax.Array:
@@ -106,18 +114,42 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """Check a mask and return the weights of the voxels of the fixed image: ones if there is no mask, 0 for NaN.
 
     Raises:
-      ValueError: if the mask has another shape, a weight below 0, or no weight above 0.
+      ValueError: if the mask is not real, or has another shape, a weight below 0 or infinite, or no weight above 0.
 
     >>> checked_mask(None, (1, 2))
     Array([[1., 1.]], dtype=float32)
     """
-    weights = jnp.ones(shape) if mask is None else jnp.nan_to_num(jnp.asarray(mask, float), nan=0.0)
-    if weights.shape != shape or bool(jnp.any(weights < 0)) or not bool(jnp.any(weights > 0)):
+    weights = np.ones(shape) if mask is None else np.asarray(mask)
+    if weights.dtype.kind not in "biuf" and not jnp.issubdtype(weights.dtype, jnp.floating):
+        raise ValueError(f"the mask has the type {weights.dtype}: it needs real weights")
+    weights = np.where(np.isnan(weights), 0, weights)
+    if weights.shape != shape or not np.all((weights >= 0) & (weights < np.inf)) or not np.any(weights > 0):
         raise ValueError(
             f"the mask has shape {weights.shape} and weights from {weights.min()} to {weights.max()}: it needs the "
-            f"shape {shape} of the fixed image, no weight below 0, and some weights above 0"
+            f"shape {shape} of the fixed image, finite weights, none below 0, and some above 0"
         )
-    return weights
+    return jnp.asarray(weights, float)
+
+
+def checked_init(init: Map | None, ndim: int) -> Map | None:
+    """Check that a map takes points of the dimension of the images, and return it in the default floating point type.
+
+    Raises:
+      ValueError: if it takes other points.
+
+    >>> checked_init(None, 2) is None
+    True
+    """
+    if init is None:
+        return None
+    init, points = in_default_type(init), jax.ShapeDtypeStruct((1, ndim), jnp.zeros(()).dtype)
+    try:
+        fits = jax.eval_shape(init.apply_points, points).shape == points.shape
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"init is not a map of points of {ndim} coordinates, which the images have")
+    return init
 
 
 def checked_methods(

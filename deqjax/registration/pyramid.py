@@ -44,7 +44,7 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
     if levels is None:
         size = max(n * float(s) for n, s in zip(fixed_grid.shape, np.asarray(fixed_grid.spacing()), strict=True))
         levels = tuple(f * finest for f in (4, 2, 1) if f == 1 or size / (f * finest) >= 8)
-    if not levels or min(levels) <= 0 or any(a < b for a, b in pairwise(levels)):
+    if not levels or not all(0 < size < np.inf for size in levels) or any(a < b for a, b in pairwise(levels)):
         raise ValueError(f"levels {levels}: give voxel sizes above zero in mm, from coarse to fine")
     count = len(levels)
     return tuple(

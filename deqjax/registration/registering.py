@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid, check_dimensions
-from deqjax.registration.inputs import checked_mask, in_default_type, masked_image, settings_with_defaults
+from deqjax.registration.inputs import checked_init, checked_mask, in_default_type, masked_image, settings_with_defaults
 from deqjax.registration.interpolation import Order
 from deqjax.registration.multiresolution import Pair, Registration, Settings, register_levels
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
@@ -71,7 +71,7 @@ def register(
     moving, moving_grid, moving_mask = masked_image("moving", moving, moving_grid)
     check_dimensions(fixed_grid, moving_grid)
     weights = _known_weights("fixed", checked_mask(mask, fixed.shape), known)
-    pair = Pair(fixed, moving, weights, in_default_type(init), moving_mask)
+    pair = Pair(fixed, moving, weights, checked_init(init, fixed_grid.ndim), moving_mask)
     settings, identities = settings_with_defaults(
         pair, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )

@@ -17,11 +17,8 @@ import optax
 from deqjax.data import prefetch
 from deqjax.run.experiment import Experiment
 from deqjax.run.folder import Run
-from deqjax.training import NonFiniteError, check_finite, create_state, make_train_step, replicate, restart
+from deqjax.training import check_finite, count_refused, create_state, make_train_step, replicate, restart
 from deqjax.types import Params
-
-MOST_REFUSED = 20
-"""The number of steps in a row without any accepted gradient after which training stops."""
 
 
 class Fitted(NamedTuple):
@@ -104,13 +101,7 @@ def fit(experiment: Experiment, run: Run | None = None, resume_from: Path | None
                 log.say(f"phase {phases[phase_at(step)].name}: compiling the first step, which can take a minute")
             state, found = steps[phase_at(step)](state, next(batches))
             check_finite(found, step + 1)
-            refused = refused + 1 if found.get("backward_refused", 0) == 1 else 0
-            if refused == MOST_REFUSED:
-                raise NonFiniteError(
-                    f"step {step + 1}: the gradients of all images were refused in {refused} steps in a row, so that "
-                    "nothing is learned any more. The last checkpoint is good; a stronger Jacobian penalty, a lower "
-                    "learning rate or more backward steps may help, see --resume-from"
-                )
+            refused = count_refused(found, step + 1, refused)
             last = step + 1 == total
             due = (step + 1) % settings.validate_every == 0 or last
             validation = experiment.validate(experiment.exported(state.ema)) if due else {}

@@ -159,6 +159,8 @@ def solve(
     for name in ("max_steps", "rtol"):
         if not isinstance(getattr(solver, name), Real):
             raise ValueError(f"{name} must be a plain number, not a {type(getattr(solver, name)).__name__}")
+    if solver.max_steps % 1 != 0:
+        raise ValueError(f"max_steps must be a whole number; it is {solver.max_steps}")
     if solver.max_steps < 1:
         raise ValueError(f"max_steps must be at least 1; it is {solver.max_steps}")
     if not solver.rtol >= 0:

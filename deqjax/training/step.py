@@ -22,6 +22,10 @@ Batch = Any
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
+MOST_REFUSED = 20
+"""The number of steps in a row without any accepted gradient after which training stops."""
+
+
 class NonFiniteError(ArithmeticError):
     """The loss, the gradient or a parameter is NaN or infinite. The message names it and the step."""
 
@@ -117,6 +121,30 @@ def check_finite(metrics: Metrics, step: int) -> None:
                 f"step {step}: the {name} is {value} ({others}); the last checkpoint is good. A lower learning rate, a "
                 "smaller clip norm, a spectral bound or more backward steps may help"
             )
+
+
+def count_refused(metrics: Metrics, step: int, before: int) -> int:
+    """Count the steps in a row in which the gradients of all images were refused.
+
+    Args:
+      metrics: what a training step reports.
+      step: the number of the step, for the message.
+      before: the count before this step.
+
+    Raises:
+      NonFiniteError: there were `MOST_REFUSED` of them.
+
+    >>> count_refused({"backward_refused": 1.0}, 7, before=3), count_refused({"backward_refused": 0.9}, 8, before=4)
+    (4, 0)
+    """
+    refused = before + 1 if metrics.get("backward_refused", 0) == 1 else 0
+    if refused == MOST_REFUSED:
+        raise NonFiniteError(
+            f"step {step}: the gradients of all images were refused in {refused} steps in a row, so that nothing is "
+            "learned any more. The last checkpoint is good; a stronger Jacobian penalty, a lower learning rate or more "
+            "backward steps may help, see --resume-from"
+        )
+    return refused
 
 
 def replicate(state: TrainState, devices: int | None = None) -> TrainState:

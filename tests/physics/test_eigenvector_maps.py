@@ -141,6 +141,19 @@ def test_maps_do_not_depend_on_the_units() -> None:
     assert not batch[1].any()
 
 
+@pytest.mark.filterwarnings("ignore::deqjax.physics.CalibrationWarning")
+@pytest.mark.parametrize("radius", [0.2, 0.8, 1.5])
+@pytest.mark.parametrize(("noise", "gain"), [(0.0, 1.0), (1e-4, 1.0), (0.0, 1e-30), (0.1, 1e30)])
+def test_eigenvectors_have_the_length_1_everywhere(radius: float, noise: float, gain: float) -> None:
+    """The default crop hides those outside the object, where all eigenvalues are small; a crop of 0 shows them."""
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    coils = np.stack([np.exp(-((x - a) ** 2) - (y - b) ** 2 + 1j * a * y) for a, b in ((-1, 0), (1, 0), (0, 1))])
+    rng = np.random.default_rng(0)
+    images = coils * (x**2 + y**2 < radius**2) + noise * (rng.normal(size=(3, 32, 32, 2)) @ [1, 1j])
+    maps = espirit(jnp.float32(gain) * fft2c(jnp.asarray(images, jnp.complex64)), 0.5, crop=0.0)
+    np.testing.assert_allclose(rss(maps), 1, atol=1e-4)
+
+
 def test_patches_too_large_for_the_lines_raise_with_the_number_of_lines_that_is_needed() -> None:
     kspace, *_ = phantom_scan(128, 4)
     with pytest.raises(ValueError, match=r"cover .*% of the object: 10 x 10 .* 6 x 6 .* at least 14 lines"):

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from random_arrays import random_complex, random_smaps
 
-from deqjax.physics import Inpainting, MaskedFourier, Sense, dot_product_gap
+from deqjax.physics import (
+    Inpainting,
+    MaskedFourier,
+    Sense,
+    add_noise,
+    conjugate_symmetry,
+    dot_product_gap,
+    espirit,
+    grappa,
+    pocs,
+)
 
 SIZES = [(8, 10), (7, 9), (7, 10), (8, 9)]
 COILS = 3
@@ -166,6 +176,18 @@ def mask_builders() -> list[Callable[[Any], Any]]:
     return [MaskedFourier, lambda mask: Sense(jnp.ones((2, 3, 4)), mask), Inpainting]
 
 
+def mask_users() -> list[Callable[[Any], Any]]:
+    """The functions that take a mask beside k-space; they check it before they compute anything."""
+    kspace = jnp.ones((2, 3, 4), complex)
+    return [
+        lambda mask: conjugate_symmetry(kspace, mask),
+        lambda mask: pocs(kspace, mask),
+        lambda mask: grappa(kspace, mask),
+        lambda mask: espirit(kspace, mask=mask),
+        lambda mask: add_noise(jax.random.key(0), kspace, mask, 1.0),
+    ]
+
+
 @pytest.mark.parametrize("array", [jnp.asarray, np.asarray])
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.int64, np.float32])
 def test_masks_of_bools_and_integers_become_float32(array: Callable, dtype: type) -> None:
@@ -173,6 +195,11 @@ def test_masks_of_bools_and_integers_become_float32(array: Callable, dtype: type
         mask = build(array(np.array([[1, 0, 1, 1]], dtype))).mask
         assert mask.dtype == np.float32
         np.testing.assert_array_equal(mask, [[1, 0, 1, 1]])
+
+
+def test_a_mask_may_be_a_list() -> None:
+    for build in mask_builders():
+        np.testing.assert_array_equal(build([[1, 0, 1, 1]]).forward(jnp.ones((3, 4)) + 0j)[..., 1], 0)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +219,7 @@ def test_masks_of_bools_and_integers_become_float32(array: Callable, dtype: type
     ],
 )
 def test_masks_of_other_values_raise(mask: np.ndarray, advice: str) -> None:
-    for build in mask_builders():
+    for build in mask_builders() + mask_users():
         for given in [mask] if mask.dtype.kind == "U" else [mask, jnp.asarray(mask)]:
             with pytest.raises(ValueError, match=advice):
                 build(given)

@@ -74,7 +74,7 @@ def test_a_batch_of_brains_gives_the_results_of_its_pairs():
         ({"moving": np.stack([np.eye(8), np.ones((8, 8))])}, "moving image 1"),
         ({"moving": np.random.rand(2, 8, 8, 8)}, "3-D"),
         ({"mask": np.ones((8, 8))}, "leading axis"),
-        ({"mask": np.stack([np.ones((8, 8)), np.zeros((8, 8))])}, "some weights above 0"),
+        ({"mask": np.stack([np.ones((8, 8)), np.zeros((8, 8))])}, "some above 0"),
         ({"at_once": 0}, "at_once"),
         ({"moving_grid": Grid.of((8, 8), origin=100.0)}, r"pairs \[0, 1\] do not overlap"),
     ],

@@ -119,6 +119,8 @@ NAN = {
     "random": (with_nan(FIXED, np.random.RandomState(0).rand(24, 23) < 0.3), MOVING),
     "moving corner": (FIXED, with_nan(MOVING, np.s_[:4, :4])),
     "complex": (with_nan(FIXED.astype(np.complex64), RIM), MOVING.astype(np.complex64)),
+    "masked array": (np.ma.masked_array(np.where(RIM, 9, FIXED), mask=RIM), MOVING),
+    "masked array of integers": (np.ma.masked_array((100 * FIXED).astype(int) + 50 * RIM, mask=RIM), 100 * MOVING),
 }
 
 
@@ -151,7 +153,19 @@ def test_input_without_information_is_refused(arguments, message):
         register(**({"fixed": FIXED, "moving": MOVING} | FAST | arguments))
 
 
-TYPES = (np.float16, np.float32, np.float64, np.uint8, np.int16, np.int32, np.int64, np.uint64, np.complex64)
+TYPES = (
+    np.dtype(">f4"),
+    np.dtype(">i2"),
+    np.float16,
+    np.float32,
+    np.float64,
+    np.uint8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.uint64,
+    np.complex64,
+)
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -98,6 +98,8 @@ def test_a_solve_at_any_scale_is_that_at_scale_one(solver: Solver) -> None:
     ("f", "x0", "solver", "message"),
     [
         (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=0), "max_steps must be at least 1; it is 0"),
+        (lambda x: x, jnp.zeros((1, 2)), Picard(max_steps=2.5), "max_steps must be a whole number; it is 2.5"),  # type: ignore
+        (lambda x: x, jnp.zeros((0, 2)), Picard(), r"shape \(0, 2\), which is empty"),
         (lambda x: x, jnp.zeros((1, 2)), Picard(rtol=-1e-3), "rtol must be at least 0; it is -0.001"),
         (lambda x: x[:, :1], jnp.zeros((1, 2)), Picard(), r"x has real \(1, 2\) and f\(x\) has real \(1, 1\)"),
         (lambda x: 1j * x, jnp.zeros((1, 2)), Picard(), r"x has real \(1, 2\) and f\(x\) has complex \(1, 2\)"),

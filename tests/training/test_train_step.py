@@ -18,6 +18,7 @@ from deqjax.training import (
     NonFiniteError,
     TrainState,
     check_finite,
+    count_refused,
     create_state,
     make_optimizer,
     make_train_step,
@@ -255,3 +256,34 @@ def test_finite_metrics_raise_no_error() -> None:
 def test_each_of_the_three_metrics_is_checked(name: str, value: float) -> None:
     with pytest.raises(NonFiniteError, match=name.replace("_", " ")):
         check_finite(metrics_of(**{name: value}), 9)
+
+
+@pytest.mark.parametrize(
+    ("shares", "stops"),
+    [
+        ([1.0] * 20, 20),
+        ([1.0] * 19, None),
+        ([0.0] + [1.0] * 25, 21),
+        ([1.0] * 19 + [0.99] + [1.0] * 19, None),
+        ([1.0, 0.5] * 40, None),
+        ([0.75] * 100, None),
+        ([None] * 100, None),
+        ([1.0] * 10 + [None] + [1.0] * 20, 31),
+        ([math.nan] * 40, None),
+        (([1.0] * 19 + [0.0]) * 5, None),
+        (([1.0] * 19 + [0.0]) * 2 + [1.0] * 20, 60),
+    ],
+)
+def test_training_stops_after_20_steps_in_a_row_without_an_accepted_gradient(
+    shares: list[float | None], stops: int | None
+) -> None:
+    """A share of None: the objective has no equilibrium."""
+    count = 0
+    for step, share in enumerate(shares, 1):
+        metrics = metrics_of() if share is None else metrics_of(backward_refused=share)
+        if step == stops:
+            with pytest.raises(NonFiniteError, match=f"step {stops}: .* refused in 20 steps in a row.*--resume-from"):
+                count_refused(metrics, step, count)
+            return
+        count = count_refused(metrics, step, count)
+    assert stops is None
