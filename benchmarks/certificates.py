@@ -4,7 +4,8 @@ It draws 1,040 random problems (net, mask, measurement) with proved Lipschitz co
 several coils. Iterates of several origins in single and double precision are certified, and compared with solutions
 that are themselves certified to be far more accurate. A table shows for every L how many certified distances were too
 small, and how much larger than the true distance they are. A second table does the same for the bound on the error of
-gradients, with dense solutions of the adjoint equation.
+gradients, with dense solutions of the adjoint equation, and a third one counts how many images of maps that do not
+contract are certified.
 
 With ``--val`` it compares models instead: what each proves, and its quality at 4x. The masks are seeded by the file
 names. The distance is that of a volume to the volume of fixed points, before the finish, relative to the norm of the
@@ -31,6 +32,7 @@ from deqjax.reconstruction import load_method
 from deqjax.types import MapArgs
 
 CONSTANTS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.99)
+EXPANDING = (1.0001, 1.01, 1.1, 2.0)
 SHAPE, BATCH, COILS = (12, 16), 40, 3
 CHAIN = nets.LipschitzDnCNN(layers=3, features=6)
 POTENTIALS = {L: nets.ConvexPotential(layers=3, features=8, patch=2, bound=L) for L in (0.5, 0.9, 0.99)}
@@ -170,6 +172,20 @@ def attack_gradients(draws: int = 20) -> list[list[str]]:
     return rows
 
 
+def attack_bad_maps(draws: int = 5) -> list[list[str]]:
+    """Return for chains whose norms multiply to more than 1 how many of their images are certified; none may be."""
+    rng, rows = np.random.default_rng(2), []
+    recon = dj.Reconstructor(maps.HalfQuadratic(CHAIN, penalty=0.5))
+    for constant in EXPANDING:
+        found: list[np.ndarray] = []
+        for _ in range(draws):
+            A, kspace = random_problem(1, rng)
+            params = {"map": random_params(CHAIN, constant, rng)}
+            found.append(np.asarray(dj.certify(recon, params, A, kspace, A.adjoint(kspace)).certified))
+        rows.append([f"{constant:g}", str(draws * BATCH), str(np.sum(found))])
+    return rows
+
+
 def compare(model: str, files: list) -> list[list[str]]:
     """Return a row for a model, and before it one for its fixed point before the finish if that is certified."""
     method = load_method(model)
@@ -245,6 +261,7 @@ def main() -> None:
     show("certified over true distance", columns, rows)
     gradients = ("L", "draws", "violations", "median error", "median of bound / error")
     show("gradients", gradients, attack_gradients())
+    show("maps that do not contract", ("L", "images", "certified"), attack_bad_maps())
 
 
 if __name__ == "__main__":

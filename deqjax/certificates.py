@@ -176,12 +176,28 @@ def reconstruct_certified(
     """
     if not can_contract(recon.map):
         return CertifiedImage(*recon(params, A, kspace), None)
-    without = recon.replace(finish=None)
-    image, stats = without(params, A, kspace)
-    found = certify(without, params, A, kspace, image, contraction=contraction)
+    image, stats = recon.replace(finish=None)(params, A, kspace)
+    found = certify_fixed_point(recon, params, A, kspace, image, contraction)
     if recon.finish is not None:
         image = finish_image(recon, params, A, kspace, image)
     return CertifiedImage(image, stats, found)
+
+
+def certify_fixed_point(
+    recon: Reconstructor, params: Params, A: ForwardModel, kspace: Any, image: Any, contraction: Any = None
+) -> Certificate | None:
+    """Certify the image before the finish of a method, or return None where no contraction is proved for its map.
+
+    The arguments are those of :func:`certify`, except that the method may have a finish, which is left out.
+
+    >>> import deqjax as dj
+    >>> recon = dj.Reconstructor(dj.maps.HalfQuadratic(dj.nets.UNet()))
+    >>> certify_fixed_point(recon, {}, dj.physics.MaskedFourier(jnp.ones((1, 8))), None, None) is None
+    True
+    """
+    if not can_contract(recon.map):
+        return None
+    return certify(recon.replace(finish=None), params, A, kspace, image, contraction=contraction)
 
 
 def relative_distance(certificate: Certificate, image: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from deqjax.pytree import real_view
 from deqjax.scaling import power_of_two_scale
 from deqjax.solvers.loop import relative_residual
+from deqjax.solvers.parts import part_scales
 from deqjax.types import State, Transpose
 
 KRYLOV_STEPS = 4
@@ -30,6 +31,9 @@ def estimate_error(product: Transpose, v: State, w: State) -> jax.Array:
 
     The estimate is ``(||y|| + (||r'|| + 4 eps ||w||) / g)``, divided by the smallest possible norm of w*. It is
     infinite if g is not positive, and if the norm of w* may be zero.
+
+    All norms of :class:`~deqjax.pytree.Parts` are in units in which every part of w has a similar size, as in the
+    solvers. In its own units, coupling between parts of very different sizes would look like a spectrum beyond 1.
 
     What is proved: ``||e|| <= ||y|| + ||r'|| / sigma_min(I - M)``, and that a symmetric M has an eigenvalue within the
     uncertainty of theta. What is estimated: that g is at most the smallest singular value of I - M. A direction that w
@@ -55,9 +59,10 @@ def estimate_error(product: Transpose, v: State, w: State) -> jax.Array:
     >>> round(float(error[0]), 2)
     0.1
     """
+    scales = part_scales(w)
     flat_w, restore = real_view(w)
-    flat_v, _ = real_view(v)
-    times = lambda u: real_view(product(restore(u)))[0]
+    flat_w, flat_v = flat_w * scales, real_view(v)[0] * scales
+    times = lambda u: real_view(product(restore(u / scales)))[0] * scales
     image = times(flat_w)
     scale = power_of_two_scale(flat_w, axes=-1)
     size = jnp.linalg.norm(scale.apply(flat_w), axis=-1, keepdims=True)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax import model_folders
-from deqjax.certificates import Certificate, describe_certificate, reconstruct_certified
+from deqjax.certificates import Certificate, certify_fixed_point, describe_certificate, reconstruct_certified
 from deqjax.classical_methods import METHODS, classical_method
 from deqjax.data import ScanWarning, estimate_noise
 from deqjax.domain import measure_conditions
@@ -55,8 +55,7 @@ class Reconstruction:
         has no domain.
       seconds: the time of the solve, with compilation.
       certificate: how far the fixed point of every slice is away at most, for a method with a proved contraction;
-        None for other methods, and where the uncertainty was asked for. Where the method has a finish, it belongs to
-        the fixed point before it.
+        None for other methods. Where the method has a finish, it belongs to the fixed point before it.
       uncertainty: intervals for every pixel and a bound on the PSNR, or None where they were not asked for.
     """
 
@@ -239,7 +238,8 @@ def solve(
         else:
             sigma = [estimate_noise(prepared.kspace[i], prepared.mask[i % len(prepared.mask)]) for i in index]
             evidence = gather(recon, method.params, A, kspace, sigma, jax.random.key(first))
-            image, solved, certified = evidence.image, evidence.stats, None
+            image, solved = evidence.image, evidence.stats
+            certified = certify_fixed_point(recon, method.params, A, kspace, evidence.fixed_point, contraction)
             bounds.append(jax.tree.map(lambda leaf, kept=kept: leaf[kept], calibration.bounds(evidence)))
         images.append(np.asarray(image)[kept])
         zero_filled.append(np.asarray(A.adjoint(kspace))[kept])

@@ -51,9 +51,13 @@ def create_state(
 
 
 def restart(state: TrainState, optimizer: optax.GradientTransformation) -> TrainState:
-    """Begin the next phase with a fresh optimizer. The moving average starts again from the parameters."""
+    """Begin the next phase with a fresh optimizer. The moving average starts again from the parameters.
+
+    All of it is on the devices of the state, so that the step of the phase compiles only once.
+    """
     average = _copy(state.params["method"])
-    return TrainState(state.step, state.params, average, optimizer.init(state.params), state.spectral)
+    fresh = TrainState(state.step, state.params, average, optimizer.init(state.params), state.spectral)
+    return jax.device_put(fresh, state.step.sharding)
 
 
 def _copy(params: Params) -> Params:

@@ -27,6 +27,7 @@ class Evidence:
 
     Attributes:
       image: (batch, y, x) complex.
+      fixed_point: the image before the finish, which is what a certificate belongs to, (batch, y, x) complex.
       stats: how the solve went.
       zero_filled: ``A^H y``, (batch, y, x) complex.
       scale: the energy scale of the zero-filled image, (batch, 1, 1).
@@ -37,6 +38,7 @@ class Evidence:
     """
 
     image: jax.Array
+    fixed_point: jax.Array
     stats: Stats
     zero_filled: jax.Array
     scale: jax.Array
@@ -82,8 +84,9 @@ def _gather(
     zero_filled = A.adjoint(kspace)
     found = equilibrium(recon, params, A, zero_filled)
     image = found.units.undo(recon.image(params, found.state, found.args))
+    fixed_point = found.units.undo(recon.map.image(found.state))
     keys = jax.random.split(key)
     noise, products = propagate(recon, params, A, kspace, found.state, sigma, keys[0], PROBES, PROBE_SOLVER)
     resampling, steps = bootstrap_deviation(recon, params, A, kspace, found, keys[1], RESAMPLES, RESAMPLE_SOLVER)
     scale = EnergyScale()(zero_filled).scale
-    return Evidence(image, found.stats, zero_filled, scale, noise, resampling, products + steps)
+    return Evidence(image, fixed_point, found.stats, zero_filled, scale, noise, resampling, products + steps)

@@ -54,7 +54,7 @@ def evidence_of(rng: np.random.Generator, count: int, shape: tuple[int, int] = (
     """Images with random maps, whose level differs between images."""
     draw = lambda: jnp.asarray(rng.exponential(size=(count, 1, 1)) * rng.exponential(size=(count, *shape)), jnp.float32)
     image = draw() + 0j
-    return Evidence(image, None, image + draw(), jnp.ones((count, 1, 1)), draw(), draw(), jnp.ones(count))  # type: ignore[arg-type]
+    return Evidence(image, image, None, image + draw(), jnp.ones((count, 1, 1)), draw(), draw(), jnp.ones(count))  # type: ignore[arg-type]
 
 
 def test_the_coverage_of_exchangeable_images():
@@ -94,7 +94,7 @@ def test_a_calibration_covers_its_own_images_and_is_read_back():
 
 def test_an_image_without_signal_has_no_nan():
     zero = jnp.zeros((1, 8, 8))
-    evidence = Evidence(zero + 0j, None, zero + 0j, zero[:, :1, :1], zero, zero, jnp.ones(1))  # type: ignore[arg-type]
+    evidence = Evidence(zero + 0j, zero + 0j, None, zero + 0j, zero[:, :1, :1], zero, zero, jnp.ones(1))  # type: ignore[arg-type]
     made = Calibration("noise", 0.1, 0.1, (1.0,) * 9, (1.0,) * 9, SCALE, DOMAIN)
     low, high, _, at_least, _ = made.bounds(evidence)
     assert not low.any()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,6 +50,13 @@ def test_a_reconstruction_has_intervals_and_a_bound_for_each_slice():
     assert (bars.coverage, bars.confidence) == (0.9, 0.9)
     assert "exchangeable" in str(bars)
     assert "error bars: PSNR" in str(result)
+    certificate = result.certificate
+    assert certificate is not None
+    assert certificate.certified.all()
+    assert "certified within" in str(result)
+    A = dj.physics.MaskedFourier(jnp.asarray(MASK))
+    direct = dj.certify(RECON, PARAMS, A, kspace, result.image)
+    np.testing.assert_allclose(certificate.distance, direct.distance, rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.slow
