@@ -292,6 +292,9 @@ CASES = {
     "lines left out along x, and `phase_axis=-2`": Case(
         lambda: (measured(), {"phase_axis": -2}), "warned", "Lines are left out along x", zero_filled
     ),
+    "a mask that is a masked array of NumPy": Case(
+        lambda: (measured(), {"mask": np.ma.masked_array(np.ones(80), mask=lines()[0] == 0)}), "refused", "filled(0)"
+    ),
     # conditions outside the domain of the model
     "16 times undersampled": Case(
         lambda: (full((96, 320)) * lines(320, 16), {}), "warned", "outside the domain of brain-small"

@@ -9,6 +9,7 @@ import numpy as np
 from deqjax.data.fourier_numpy import ifft2c
 from deqjax.input_checks.kspace import from_bart, is_bart
 from deqjax.physics import CalibrationWarning, espirit, low_resolution_smaps, normalise_smaps
+from deqjax.physics.array_checks import known_to_jax
 from deqjax.physics.calibration_region import calibration_region
 
 ESTIMATES = ("auto", "espirit", "low-resolution")
@@ -38,7 +39,7 @@ def name_map_axes(smaps: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple
     >>> name_map_axes(np.ones((8, 6, 1, 3, 2)), (1, 3, 8, 6))[0].shape
     (1, 3, 8, 6)
     """
-    array, notes = np.asarray(smaps), []
+    array, notes = known_to_jax(np.asanyarray(smaps)), []
     given = array.shape
     if is_bart(given):
         full = array.reshape(*given, *[1] * (16 - array.ndim))

@@ -6,7 +6,7 @@ import numpy as np
 
 from deqjax.data.scan import has_gaps, sampled_pattern
 from deqjax.masks import realised_acceleration
-from deqjax.physics.array_checks import zero_one_mask
+from deqjax.physics.array_checks import known_to_jax, zero_one_mask
 
 EMPTY = 1e-6
 """A row or a line counts as empty below this fraction of the largest one: single precision leaves that."""
@@ -47,7 +47,7 @@ def name_mask_axes(mask: Any, shape: tuple[int, ...], phase_axis: int = -1) -> n
     >>> [name_mask_axes(np.ones(s, bool), (2, 3, 8, 6)).shape for s in ((6,), (8, 1), (1, 6, 1), (2, 1, 1, 6))]
     [(1, 1, 6), (1, 8, 1), (1, 1, 6), (2, 1, 6)]
     """
-    array, (y, x), slices = np.asarray(mask), shape[-2:], shape[0]
+    array, (y, x), slices = known_to_jax(np.asanyarray(mask)), shape[-2:], shape[0]
     given = array.shape
     if array.dtype.kind == "c" and not array.imag.any():
         array = array.real
