@@ -27,6 +27,7 @@ from deqjax.types import (
     Loss,
     Mask,
     MeasuredObjective,
+    Motion,
     MultiScaleNet,
     Net,
     Normalisation,
@@ -51,6 +52,7 @@ CHOICES: Choices = {
     Objective: objectives,
     MeasuredObjective: objectives,
     Sampler: objectives,
+    Motion: objectives,
 }
 """Where the names of each kind of choice come from: a protocol, and the module that exports its settings."""
 
