@@ -365,39 +365,6 @@ class Sampler(Protocol):
         ...
 
 
-class FoundMotion(NamedTuple):
-    """The motion between a batch of first and second images."""
-
-    there: jax.Array
-    """The displacement u from the first to the second image, (batch, y, x, 2) in pixels along y and x."""
-
-    back: jax.Array
-    """The displacement of the inverse."""
-
-    loss: jax.Array
-    """What is minimised to learn how to find it; 0 if nothing is learned."""
-
-
-@runtime_checkable
-class Motion(Protocol):
-    """How the motion between two images is found: a setting."""
-
-    def init(self, key: jax.Array) -> Params:
-        """Make the parameters that are learned, ``{"network": ...}``, or ``{}``."""
-        ...
-
-    def find(self, params: Params, fixed: jax.Array, moving: jax.Array, known: jax.Array | None, /) -> FoundMotion:
-        """Find the motion. This runs inside ``jit``.
-
-        Args:
-          params: all parameters of the training, those of :meth:`init` among them.
-          fixed: the magnitudes of the first images, (batch, y, x), over their scale.
-          moving: those of the second images.
-          known: the velocity of simulated motion, (batch, y, x, 2) in pixels; None if the motion is not known.
-        """
-        ...
-
-
 ObjectiveFunction = Callable[[Params, Params, Any, jax.Array, Any], tuple[jax.Array, Metrics]]
 """``(method parameters, loss parameters, batch, one JAX key per image, probe) -> (scalar, metrics)``.
 

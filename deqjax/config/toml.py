@@ -21,13 +21,13 @@ import jax
 import tomli_w
 
 from deqjax import implicit, losses, maps, masks, nets, normalisation, objectives, priors, solvers
+from deqjax.objectives.motion import Motion
 from deqjax.types import (
     Adjoint,
     IterationMap,
     Loss,
     Mask,
     MeasuredObjective,
-    Motion,
     MultiScaleNet,
     Net,
     Normalisation,

@@ -49,7 +49,7 @@ class RandomMotion:
         from scipy.ndimage import gaussian_filter  # half a second of the import of deqjax
 
         noise = rng.standard_normal((2, *shape))
-        velocity = np.stack([gaussian_filter(part, self.smoothness, mode="nearest") for part in noise], axis=-1)
+        velocity = np.stack([gaussian_filter(part, self.smoothness, mode="wrap") for part in noise], axis=-1)
         velocity *= self.displacement / np.linalg.norm(velocity, axis=-1).mean()
         length = np.linalg.norm(flow(velocity), axis=-1).mean()  # the flow of v is not as long as v
         return (velocity * (self.displacement / length if length else 0.0)).astype(np.float32)

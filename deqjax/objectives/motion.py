@@ -5,18 +5,51 @@ u(p))``. One velocity gives both directions: its flow and the flow of its negati
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from deqjax.data.motion import SQUARINGS
-from deqjax.types import FoundMotion, Params
+from deqjax.types import Params
 
 if TYPE_CHECKING:
     from deqjax.registration.types import Network
 
 # Registration takes a second to import, and reads trained networks with parts of higher layers: it is imported by use.
+
+
+class FoundMotion(NamedTuple):
+    """The motion between a batch of first and second images."""
+
+    there: jax.Array
+    """The displacement u from the first to the second image, (batch, y, x, 2) in pixels along y and x."""
+
+    back: jax.Array
+    """The displacement of the inverse."""
+
+    loss: jax.Array
+    """What is minimised to learn how to find it; 0 if nothing is learned."""
+
+
+@runtime_checkable
+class Motion(Protocol):
+    """How the motion between two images is found: a setting."""
+
+    def init(self, key: jax.Array) -> Params:
+        """Make the parameters that are learned, ``{"network": ...}``, or ``{}``."""
+        ...
+
+    def find(self, params: Params, fixed: jax.Array, moving: jax.Array, known: jax.Array | None, /) -> FoundMotion:
+        """Find the motion. This runs inside ``jit``.
+
+        Args:
+          params: all parameters of the training, those of :meth:`init` among them.
+          fixed: the magnitudes of the first images, (batch, y, x), over their scale.
+          moving: those of the second images.
+          known: the velocity of simulated motion, (batch, y, x, 2) in pixels; None if the motion is not known.
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from deqjax.objectives.measurements import (
     scale_of,
     without_unmeasured,
 )
-from deqjax.objectives.motion import DemonsMotion, move_image
+from deqjax.objectives.motion import DemonsMotion, Motion, move_image
 from deqjax.objectives.supervised import Problem, penalties, trainable
 from deqjax.physics import smooth_phase
 from deqjax.solvers import Stats
-from deqjax.types import Metrics, Motion, ObjectiveFunction, Params
+from deqjax.types import Metrics, ObjectiveFunction, Params
 
 
 @dataclass(frozen=True)
