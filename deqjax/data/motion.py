@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from deqjax.data.fourier_numpy import fft2c, ifft2c
@@ -92,7 +93,7 @@ def move_object(kspace: np.ndarray, displacement: np.ndarray) -> np.ndarray:
 
     coils = kspace.reshape(-1, *kspace.shape[-2:])
     fraction = max(CENTER_FRACTION, 4 / min(kspace.shape[-2:]))
-    smaps = np.asarray(low_resolution_smaps(coils, fraction))
+    smaps = np.asarray(low_resolution_smaps(jnp.asarray(coils), fraction))
     image = np.sum(np.conj(smaps) * ifft2c(coils), axis=0)
     places = np.indices(image.shape) + np.moveaxis(displacement, -1, 0)
     real, imaginary = (map_coordinates(part, places, order=3, mode="nearest") for part in (image.real, image.imag))

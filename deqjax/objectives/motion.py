@@ -66,7 +66,8 @@ class KnownMotion:
     def find(self, params: Params, fixed: jax.Array, moving: jax.Array, known: jax.Array | None) -> FoundMotion:
         if known is None:
             raise ValueError("KnownMotion needs pairs with simulated motion: set data.motion, or choose another motion")
-        return FoundMotion(*jax.vmap(both_ways)(known), jnp.zeros(()))
+        there, back = jax.vmap(both_ways)(known)
+        return FoundMotion(there, back, jnp.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class DemonsMotion:
             found: Any = register_levels(pair, grid, grid, identities, settings).map
             return found.displacement(grid), found.inverse().displacement(grid)
 
-        return FoundMotion(*jax.lax.map(register, (fixed, moving)), jnp.zeros(()))
+        there, back = jax.lax.map(register, (fixed, moving))
+        return FoundMotion(there, back, jnp.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ class NetworkMotion:
         objective = Unsupervised(similarity, Diffusion(self.smoothness), bidirectional=True)
         pairs, problem = PairBatch(fixed, moving), RegistrationProblem(network, grid)
         loss, _ = objective.bind(problem)(params, {}, pairs, None, None)  # type: ignore[arg-type]
-        return FoundMotion(*jax.vmap(both)(fixed, moving), loss)
+        there, back = jax.vmap(both)(fixed, moving)
+        return FoundMotion(there, back, loss)
 
 
 def both_ways(velocity: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -98,8 +98,8 @@ class MovedPair:
             object_ = jnp.conj(phase) * predicted.image
             registration = jnp.zeros(())
             if self.motion is not None:
-                shown = constant(_magnitude(object_ / scale))
-                there, back, registration = self.motion.find(params, *jnp.split(shown, 2), batch.velocity)
+                fixed, moving = jnp.split(constant(_magnitude(object_ / scale)), 2)
+                there, back, registration = self.motion.find(params, fixed, moving, batch.velocity)
                 metrics["registration"] = registration
                 first, second = jnp.split(object_, 2)
                 moved = [jax.vmap(move_image)(*pair) for pair in ((second, constant(there)), (first, constant(back)))]
