@@ -49,7 +49,7 @@ OVERRIDES = [
 ]
 MOTION = "phase.train.objective.motion"
 ROWS = {
-    START: [f"{MOTION}=false"],
+    START: [f"{MOTION}.type=NoMotion"],
     CEILING: [f"{MOTION}.type=KnownMotion"],
     "demons": [f"{MOTION}.type=DemonsMotion"],
     "network": [f"{MOTION}.model=voxelmorph-brain-2d"],
@@ -69,10 +69,7 @@ def score(params: Params, config: Config, files: list[Path]) -> dict[str, float]
 
     @jax.jit
     def found_motion(images: jax.Array, velocity: jax.Array) -> jax.Array:
-        motion = objective.motion
-        if motion is None:
-            return jnp.zeros_like(velocity[0])
-        return motion.find(params, images[:1], images[1:], velocity).there[0]
+        return objective.motion.find(params, images[:1], images[1:], velocity).there[0]
 
     true_motion, rows = jax.jit(both_ways), []
     for i in range(len(acquisitions)):

@@ -4,7 +4,7 @@ from deqjax.objectives.acquisition import Acquisition, Measurement, measurement,
 from deqjax.objectives.combination import Combination, Term
 from deqjax.objectives.equivariant import EquivariantImaging, MultiOperatorImaging
 from deqjax.objectives.measurements import DataConsistency, Sample
-from deqjax.objectives.motion import DemonsMotion, KnownMotion, NetworkMotion
+from deqjax.objectives.motion import DemonsMotion, KnownMotion, NetworkMotion, NoMotion
 from deqjax.objectives.moved_pair import MovedPair
 from deqjax.objectives.noise_terms import R2R, SURE, estimate_error
 from deqjax.objectives.pair import Pair
@@ -25,6 +25,7 @@ __all__ = [
     "MovedPair",
     "MultiOperatorImaging",
     "NetworkMotion",
+    "NoMotion",
     "Pair",
     "Problem",
     "Sample",

@@ -53,6 +53,22 @@ class Motion(Protocol):
 
 
 @dataclass(frozen=True)
+class NoMotion:
+    """The images stay where they are: what happens if motion is ignored.
+
+    >>> NoMotion().find({}, jnp.ones((1, 4, 4)), jnp.ones((1, 4, 4)), None).there.shape
+    (1, 4, 4, 2)
+    """
+
+    def init(self, key: jax.Array) -> Params:
+        return {}
+
+    def find(self, params: Params, fixed: jax.Array, moving: jax.Array, known: jax.Array | None) -> FoundMotion:
+        still = jnp.zeros((*fixed.shape, 2))
+        return FoundMotion(still, still, jnp.zeros(()))
+
+
+@dataclass(frozen=True)
 class KnownMotion:
     """The true motion of simulated pairs, for studies: what registration can reach at best.
 

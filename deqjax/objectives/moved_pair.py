@@ -48,7 +48,7 @@ class MovedPair:
     two passes of the network, and takes the motion of real and imaginary parts with the zero border.
 
     Attributes:
-      motion: how the motion is found; None for no motion.
+      motion: how the motion is found.
       weight: of the terms without motion.
       joint: whether everything that is learned has the gradient of everything, that of the motion included.
       weighted: whether squared residuals have the weights ``1 / P`` of :class:`Pair`, and else 1.
@@ -62,7 +62,7 @@ class MovedPair:
     2
     """
 
-    motion: Motion | None = field(default_factory=DemonsMotion)
+    motion: Motion = field(default_factory=DemonsMotion)
     weight: float = 0.2
     joint: bool = False
     weighted: bool = True
@@ -76,7 +76,7 @@ class MovedPair:
 
     def init(self, key: jax.Array) -> Params:
         """Make the parameters of the motion: the part ``"network"``, or none."""
-        return {} if self.motion is None else self.motion.init(key)
+        return self.motion.init(key)
 
     def bind(self, problem: Problem) -> ObjectiveFunction:
         """Make the function of the parameters."""
@@ -92,21 +92,18 @@ class MovedPair:
             weight = both.mask * inverse_density(problem, both.kspace) if self.weighted else both.mask
             sample = Sample(both.kspace, both.mask, both.kspace, weight, self.loss)
             scale = scale_of(predicted)
-            metrics = {"consistency": data_loss(sample, kspace, scale)}
-
             phase = smooth_phase(A.adjoint(both.kspace))
             object_ = jnp.conj(phase) * predicted.image
-            registration = jnp.zeros(())
-            if self.motion is not None:
-                fixed, moving = jnp.split(constant(_magnitude(object_ / scale)), 2)
-                there, back, registration = self.motion.find(params, fixed, moving, batch.velocity)
-                metrics["registration"] = registration
-                first, second = jnp.split(object_, 2)
-                moved = [jax.vmap(move_image)(*pair) for pair in ((second, constant(there)), (first, constant(back)))]
-            else:
-                moved = jnp.split(object_, 2)[::-1]
-            metrics["data"] = data_loss(sample, everywhere(A).forward(phase * jnp.concatenate(moved)), scale)
-
+            fixed, moving = jnp.split(constant(_magnitude(object_ / scale)), 2)
+            there, back, registration = self.motion.find(params, fixed, moving, batch.velocity)
+            first, second = jnp.split(object_, 2)
+            others, motions = jnp.concatenate([second, first]), constant(jnp.concatenate([there, back]))
+            moved = phase * jax.vmap(move_image)(others, motions)
+            metrics = {
+                "data": data_loss(sample, everywhere(A).forward(moved), scale),
+                "consistency": data_loss(sample, kspace, scale),
+                "registration": registration,
+            }
             every_key = jnp.concatenate([folded(keys, 1), folded(keys, 2)])
             penalty, more = penalties(recon, self.jacobian, params, predicted.found, every_key)
             value = metrics["data"] + self.weight * metrics["consistency"] + registration

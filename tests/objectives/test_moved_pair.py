@@ -13,7 +13,7 @@ import deqjax as dj
 from deqjax.data import Acquisitions, Augment, MeasuredBatch, RandomMotion, Slices, write_volume
 from deqjax.data.fourier_numpy import fft2c, ifft2c
 from deqjax.data.motion import flow, move_object
-from deqjax.objectives import DemonsMotion, KnownMotion, MovedPair, NetworkMotion, Pair
+from deqjax.objectives import DemonsMotion, KnownMotion, MovedPair, NetworkMotion, NoMotion, Pair
 from deqjax.objectives.motion import FoundMotion, both_ways, move_image
 from tests.objectives.test_without_targets import EVERY, MASK, PARAMS, batch_of, keys_of, problem_of
 
@@ -117,7 +117,7 @@ def test_known_motion_makes_it_a_pair_at_rest(coils, tmp_path):
     def loss(objective, batch):
         return float(objective.bind(problem_of(EVERY))(PARAMS, {}, batch, keys_of(1), None)[1]["data"])
 
-    registered, unregistered = (loss(MovedPair(motion, loss="l2"), batch) for motion in (KnownMotion(), None))
+    registered, unregistered = (loss(MovedPair(motion, loss="l2"), batch) for motion in (KnownMotion(), NoMotion()))
     rest = loss(Pair(loss="l2"), still)
     assert registered == pytest.approx(rest, rel=0.02)
     assert unregistered - rest > 5 * abs(registered - rest)
