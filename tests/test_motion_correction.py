@@ -45,7 +45,7 @@ def test_a_series_gains_from_its_motion():
     motion = DemonsMotion(smoothing=3.0, levels=(2.0, 1.0))
     bright = jnp.abs(frames[0]) > 0.2
     wrong = jnp.linalg.norm(find_motion(motion, frames, 0) - displacement, axis=-1)[:, bright].mean()
-    assert wrong < 0.3 * jnp.linalg.norm(displacement, axis=-1)[:, bright].mean()
+    assert wrong < 0.5 * jnp.linalg.norm(displacement, axis=-1)[:, bright].mean()
     alone, _ = dj.classical_methods.classical_method("total-variation")({}, A, kspace)
     found = reconstruct_series(A, kspace, motion, rounds=2)
     error = lambda x: float(jnp.linalg.norm(x - frames) / jnp.linalg.norm(frames))

@@ -185,7 +185,7 @@ def test_demons_find_the_motion(tmp_path):
     true, bright = both_ways(jnp.asarray(batch.velocity[0])), fixed[0] > 0.2 * fixed.max()
     for found, known in ((there[0], true[0]), (back[0], true[1])):
         error = np.linalg.norm(found - known, axis=-1)[bright].mean()
-        assert error < 0.25 * np.linalg.norm(known, axis=-1)[bright].mean()
+        assert error < 0.4 * np.linalg.norm(known, axis=-1)[bright].mean()
     assert loss == 0
     (value, _, slope), *_ = evaluated(MovedPair(motion, joint=True), [batch])
     assert np.isfinite([value, slope]).all()
