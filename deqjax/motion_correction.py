@@ -127,7 +127,7 @@ def reconstruct_series(
         )
     method = classical_method("total-variation") if method is None else method
     motion = DemonsMotion() if motion is None else motion
-    solver = Anderson(max_steps=100, rtol=1e-3)
+    solver = Anderson(max_steps=300, rtol=1e-4)  # with 1e-3 it stops long before the lines are filled in
     joint = Reconstructor(PrimalDual(TotalVariation(), weight=weight), solver=solver)
     zero_filled = A.adjoint(kspace)
     if rounds < 1 or not 0 <= reference < len(zero_filled):

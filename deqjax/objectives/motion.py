@@ -166,7 +166,8 @@ class NetworkMotion:
         """Return the network."""
         from deqjax.registration import VoxelMorph, load_network
 
-        return load_network(self.model).network if self.model else VoxelMorph()
+        with jax.ensure_compile_time_eval():  # it is read inside jit too
+            return load_network(self.model).network if self.model else VoxelMorph()
 
     def init(self, key: jax.Array) -> Params:
         from deqjax.registration import load_network

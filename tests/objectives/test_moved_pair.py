@@ -167,6 +167,14 @@ def test_alternating_each_part_has_the_gradient_of_its_own_loss(joint):
     assert (found["registration", "map"] > 0) == joint
 
 
+def test_a_trained_network_is_read_inside_jit():
+    motion, images = NetworkMotion("voxelmorph-brain-2d"), jax.ShapeDtypeStruct((2, *SHAPE), jnp.float32)
+    params = motion.init(jax.random.key(0))
+    found = jax.eval_shape(lambda fixed, moving: motion.find(params, fixed, moving, None), images, images)
+    assert found.there.shape == found.back.shape == (2, *SHAPE, 2)
+    assert found.loss.shape == ()
+
+
 @pytest.mark.slow
 def test_a_network_learns_from_its_own_loss(tmp_path):
     found = sizes_of_gradients(NetworkMotion(), False, without_unmeasured(moved_batch(tmp_path, mask=MASK)))
