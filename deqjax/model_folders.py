@@ -20,6 +20,8 @@ from deqjax.uncertainty import Calibration
 PARAMS, CONFIG, CARD, DOMAIN = "params.npz", "config.toml", "README.md", "domain.toml"
 CALIBRATION = "calibration.toml"
 SHIPPED = Path(__file__).parent / "shipped"
+PARTS = ("map", "smaps", "start", "finish")
+"""The parts of a method."""
 
 
 def method_of(config: Config) -> Reconstructor:
@@ -114,12 +116,12 @@ def inference_method(config: Config) -> Reconstructor:
 
 
 def load_params(name: str | Path, recon: Reconstructor) -> Params:
-    """Read the parameters of a model, by its name or folder, for a method.
+    """Read the parameters of a model, by its name or folder, for a method. A network for its training is left out.
 
     Raises:
       ValueError: the file is missing or cannot be read, or the parameters do not fit the method.
     """
-    return read_params(find(name) / PARAMS, parameter_shapes(recon))
+    return read_params(find(name) / PARAMS, parameter_shapes(recon), PARTS)
 
 
 def load_parts(name: str | Path, shapes: Params) -> Params:
@@ -178,7 +180,7 @@ def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
             stored = {name: file[name] for name in file.files}
     except (*ARCHIVE_ERRORS, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as parameters, {error}") from error
-    parts = ("map", "smaps", "start", "finish", "network")
+    parts = (*PARTS, "network")
     # Version 0.1 has the parameters of the map beside the other parts.
     return {name if name.startswith(tuple(f"{p}/" for p in parts)) else f"map/{name}": stored[name] for name in stored}
 

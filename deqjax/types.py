@@ -327,6 +327,15 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class LearningObjective(Objective, Protocol):
+    """An objective that learns more than the parameters of the method."""
+
+    def init(self, key: jax.Array) -> Params:
+        """Make its parameters: parts that the method does not have."""
+        ...
+
+
+@runtime_checkable
 class MeasuredObjective(Objective, Protocol):
     """An objective without targets, which is trained on :class:`deqjax.data.MeasuredBatch`."""
 

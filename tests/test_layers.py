@@ -18,7 +18,7 @@ LAYERS = [
     {"domain", "input_checks"},
     {"reconstruct"},
     {"objectives", "certificates", "classical_methods"},
-    {"config", "training", "report"},
+    {"config", "training", "report", "motion_correction"},
     {"uncertainty"},
     {"model_folders"},
     {"reconstruction"},
@@ -31,6 +31,7 @@ BESIDE = {("losses", "metrics"), ("nifti_files", "atomic_write"), ("nifti_files"
 
 REGISTRATION = {"types", "pytree", "scaling", "atomic_write", "nifti_files", "solvers", "implicit", "losses"}
 REGISTRATION |= {"config", "model_folders"}  # to read trained networks
+JOINT = {"run", "objectives"}  # what reconstructs and registers
 THIRD_PARTY = {"flax": {"nets", "registration"}, "optax": {"training", "registration", "run"}, "orbax": {"training"}}
 LONGEST = 400
 
@@ -64,7 +65,7 @@ def allowed(part: str, target: str) -> bool:
     if part in (target, "__init__"):
         return True
     if "registration" in (part, target):
-        return part == "run" or (part == "registration" and target in REGISTRATION)
+        return part in JOINT if target == "registration" else target in REGISTRATION
     return LEVEL.get(target, 99) < LEVEL.get(part, 99) or (part, target) in BESIDE
 
 

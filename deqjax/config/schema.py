@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from deqjax import implicit, losses, masks, normalisation, solvers
 from deqjax.config.toml import CHOICES, Trust, build, read_table
-from deqjax.data import Augment
+from deqjax.data import Augment, RandomMotion
 from deqjax.objectives import Supervised
 from deqjax.physics import LearnedSmaps
 from deqjax.types import Adjoint, IterationMap, Loss, Mask, Net, Normalisation, Objective, Solver
@@ -50,6 +50,7 @@ class Data:
       augment: random changes of the training images.
       second: the second acquisitions of the training files, file by file, for objectives that learn from pairs. If it
         is empty, they are simulated.
+      motion: how the objects move before simulated second acquisitions; None if they do not.
       fixed_acquisitions: whether objectives with targets see one acquisition of each slice in the whole run, as those
         without targets always do, and not a new mask and new noise in every step.
       phantoms: the simulated brains.
@@ -64,6 +65,7 @@ class Data:
     noise: tuple[float, float] = (0.0, 0.0)
     augment: Augment = field(default_factory=Augment)
     second: str = ""
+    motion: RandomMotion | None = None
     fixed_acquisitions: bool = False
     phantoms: Phantoms = field(default_factory=Phantoms)
 

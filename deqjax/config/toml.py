@@ -21,6 +21,7 @@ import jax
 import tomli_w
 
 from deqjax import implicit, losses, maps, masks, nets, normalisation, objectives, priors, solvers
+from deqjax.objectives.motion import Motion
 from deqjax.types import (
     Adjoint,
     IterationMap,
@@ -51,6 +52,7 @@ CHOICES: Choices = {
     Objective: objectives,
     MeasuredObjective: objectives,
     Sampler: objectives,
+    Motion: objectives,
 }
 """Where the names of each kind of choice come from: a protocol, and the module that exports its settings."""
 

@@ -13,6 +13,7 @@ from deqjax.data.formats.ismrmrd_writing import write_ismrmrd
 from deqjax.data.formats.nifti import read_nifti, write_nifti
 from deqjax.data.formats.npz import read_npz, write_npz
 from deqjax.data.mixed_batches import scan_batches
+from deqjax.data.motion import RandomMotion
 from deqjax.data.noise_level import energy_scale, estimate_noise
 from deqjax.data.phantoms.coil_maps import birdcage_maps
 from deqjax.data.phantoms.volumes import phantom_image, phantom_volume, write_phantoms
@@ -25,6 +26,7 @@ __all__ = [
     "Augment",
     "Batch",
     "MeasuredBatch",
+    "RandomMotion",
     "Scan",
     "ScanWarning",
     "Slices",

@@ -8,6 +8,7 @@ import numpy as np
 from deqjax.data.augment import Augment
 from deqjax.data.batches import AUGMENT_STREAM, check_batch, check_shapes, slice_number
 from deqjax.data.fourier_numpy import ifft2c
+from deqjax.data.motion import RandomMotion, flow, move_object
 from deqjax.data.noise_level import energy_scale, estimate_noise
 from deqjax.data.slices import Slices
 from deqjax.physics.calibration_region import calibration_size
@@ -41,6 +42,10 @@ class MeasuredBatch:
     full: Any = None
     """The full k-space without noise, only for objectives with targets."""
 
+    velocity: Any = None
+    """(batch, y, x, 2), the simulated motion in pixels: its flow takes points of the first acquisition to those of the
+    second. Only :class:`deqjax.objectives.KnownMotion` reads it."""
+
 
 class Acquisitions:
     """What a scanner gave of every slice, or would have given: a pure function of the slice.
@@ -57,9 +62,11 @@ class Acquisitions:
       seed: seed of masks and noise.
       second: the slices of the second acquisitions, file by file and slice by slice as in ``slices``. Without it,
         second acquisitions can be simulated only.
+      motion: how the object moves before a simulated second acquisition; None if it does not. The motion of a slice
+        depends on (seed, file name, slice) as well.
 
     Raises:
-      ValueError: the numbers of slices of the two acquisitions differ.
+      ValueError: the numbers of slices of the two acquisitions differ, or motion is simulated for measured pairs.
 
     >>> import tempfile
     >>> from deqjax import masks
@@ -78,13 +85,17 @@ class Acquisitions:
         noise: tuple[float, float] = (0.0, 0.0),
         seed: int = 0,
         second: Slices | None = None,
+        motion: RandomMotion | None = None,
     ) -> None:
+        if second is not None and motion is not None:
+            raise ValueError("data.motion simulates second acquisitions, and data.second names them: leave one out")
         if second is not None and len(second) != len(slices):
             raise ValueError(
                 f"there are {len(slices)} slices of first acquisitions and {len(second)} of second ones (data.second): "
                 "the files must hold the same slices in the same order"
             )
-        self.slices, self._second, self._mask, self._noise, self._seed = slices, second, mask, noise, seed
+        self.slices, self._second, self._motion = slices, second, motion
+        self._mask, self._noise, self._seed = mask, noise, seed
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -115,11 +126,25 @@ class Acquisitions:
         mask = self._mask(kspace.shape, (self._seed, which, number, *name))
         level = np.random.default_rng((self._seed, 2, number, *name)).uniform(*self._noise)
         sigma = float(level * _energy_scale(kspace)) if level else 0.0
+        if which and self._motion is not None:
+            kspace = move_object(kspace, flow(-self.velocity(i)))
         if sigma:
             rng = np.random.default_rng((self._seed, which, number, *name))
             noise = rng.normal(size=(2, *kspace.shape)) * (sigma / np.sqrt(2))
             kspace = kspace + (noise[0] + 1j * noise[1]).astype(np.complex64)
         return mask * kspace, mask, sigma
+
+    def velocity(self, i: int) -> np.ndarray:
+        """Return the simulated motion of a slice, (y, x, 2) float32 in pixels, see :class:`MeasuredBatch`.
+
+        Raises:
+          ValueError: no motion is simulated.
+        """
+        if self._motion is None:
+            raise ValueError("no motion is simulated: set data.motion")
+        path, number = self.slices.index[i]
+        rng = np.random.default_rng((self._seed, 3, number, *map(ord, path.name)))
+        return self._motion.velocity(self.slices.measured(i)[0].shape[-2:], rng)
 
     def _check_centre(self, path: Path, number: int, mask: np.ndarray) -> None:
         """Raise a ValueError if the centre, from which the coil sensitivities are estimated, is not sampled fully."""
@@ -151,7 +176,7 @@ class Acquisitions:
         check_batch(batch_size, seed, step)
         numbers = [slice_number(len(self), seed, step * batch_size + position) for position in range(batch_size)]
         kspaces: list[list[np.ndarray]] = []
-        masks, sigmas = [], []
+        masks, sigmas, velocities = [], [], []
         for position, i in enumerate(numbers):
             acquired, patterns, levels = zip(*(self.acquire(i, which) for which in range(1 + second)))
             for kspace, mask in zip(acquired, patterns):
@@ -161,6 +186,9 @@ class Acquisitions:
             kspaces.append(augment.measured([*acquired, *wholes], rng))
             masks.append(patterns)
             sigmas.append(levels[0])
+            if second and self._motion is not None:
+                rng = np.random.default_rng((seed, AUGMENT_STREAM, step, position))
+                velocities.append(augment.field(self.velocity(i), rng))
         check_shapes([changed[0].shape for changed in kspaces], [self.slices.index[i] for i in numbers])
         columns, patterns = [np.stack(column) for column in zip(*kspaces)], [np.stack(column) for column in zip(*masks)]
         return MeasuredBatch(
@@ -170,6 +198,7 @@ class Acquisitions:
             number=np.array(numbers, np.int32),
             second=(columns[1], patterns[1]) if second else None,
             full=columns[-1] if full else None,
+            velocity=np.stack(velocities) if velocities else None,
         )
 
 

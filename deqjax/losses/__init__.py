@@ -4,7 +4,7 @@ A setting is called as ``loss(image, target, params)`` with ``params = loss.init
 without learned parameters. Losses of k-space are functions without a setting.
 """
 
-from deqjax.losses.kspace import kspace_l1_l2, weighted_l2
+from deqjax.losses.kspace import kspace_l1_l2, kspace_smooth_l1, weighted_l2
 from deqjax.losses.perpendicular_loss import Perpendicular, PerpendicularSSIM, perpendicular, perpendicular_ssim
 from deqjax.losses.pixelwise import L1, MSE, l1, mse
 from deqjax.losses.structural_similarity import SSIMLoss, ssim_loss
@@ -16,6 +16,7 @@ __all__ = [
     "PerpendicularSSIM",
     "SSIMLoss",
     "kspace_l1_l2",
+    "kspace_smooth_l1",
     "l1",
     "mse",
     "perpendicular",

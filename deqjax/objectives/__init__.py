@@ -4,6 +4,8 @@ from deqjax.objectives.acquisition import Acquisition, Measurement, measurement,
 from deqjax.objectives.combination import Combination, Term
 from deqjax.objectives.equivariant import EquivariantImaging, MultiOperatorImaging
 from deqjax.objectives.measurements import DataConsistency, Sample
+from deqjax.objectives.motion import DemonsMotion, KnownMotion, NetworkMotion, NoMotion
+from deqjax.objectives.moved_pair import MovedPair
 from deqjax.objectives.noise_terms import R2R, SURE, estimate_error
 from deqjax.objectives.pair import Pair
 from deqjax.objectives.split import Split, noisier_image
@@ -15,10 +17,15 @@ __all__ = [
     "Acquisition",
     "Combination",
     "DataConsistency",
+    "DemonsMotion",
     "Denoising",
     "EquivariantImaging",
+    "KnownMotion",
     "Measurement",
+    "MovedPair",
     "MultiOperatorImaging",
+    "NetworkMotion",
+    "NoMotion",
     "Pair",
     "Problem",
     "Sample",

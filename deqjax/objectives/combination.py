@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from deqjax.data import MeasuredBatch
 from deqjax.objectives.supervised import Problem
 from deqjax.solvers import Stats
-from deqjax.types import MeasuredObjective, Metrics, ObjectiveFunction, Params
+from deqjax.types import LearningObjective, MeasuredObjective, Metrics, ObjectiveFunction, Params
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Combination:
     def acquisitions(self) -> int:
         """The largest number of acquisitions that a term needs."""
         return max(term.objective.acquisitions for term in self.terms)
+
+    def init(self, key: jax.Array) -> Params:
+        """Make the parameters that the terms learn beside those of the method."""
+        learning = [term.objective for term in self.terms if isinstance(term.objective, LearningObjective)]
+        return {part: values for objective in learning for part, values in objective.init(key).items()}
 
     def bind(self, problem: Problem) -> ObjectiveFunction:
         """Make the function of the parameters."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from deqjax.data import MeasuredBatch
 from deqjax.jacobian_penalty import JacobianPenalty
-from deqjax.losses import kspace_l1_l2, weighted_l2
+from deqjax.losses import kspace_l1_l2, kspace_smooth_l1, weighted_l2
 from deqjax.masks import density
 from deqjax.objectives.supervised import Problem, penalties, trainable
 from deqjax.physics import MaskedFourier, Sense, low_resolution_smaps
@@ -18,8 +18,10 @@ from deqjax.reconstruct import Equilibrium, Reconstructor, equilibrium
 from deqjax.solvers import Stats
 from deqjax.types import ForwardModel, Mask, Metrics, ObjectiveFunction, Params, Sampler
 
-KspaceLoss = Literal["l1_l2", "l2"]
-"""``l1_l2`` for :func:`deqjax.losses.kspace_l1_l2`, ``l2`` for :func:`deqjax.losses.weighted_l2`."""
+KspaceLoss = Literal["l1_l2", "l2", "smooth_l1"]
+"""Which loss of :mod:`deqjax.losses`: ``kspace_l1_l2``, ``weighted_l2`` or ``kspace_smooth_l1``."""
+
+LOSSES: dict[KspaceLoss, Callable] = {"l1_l2": kspace_l1_l2, "l2": weighted_l2, "smooth_l1": kspace_smooth_l1}
 
 LARGEST_WEIGHT = 50.0
 """The limit of ``1 / P``, so that lines that are hardly ever sampled do not dominate."""
@@ -128,8 +130,7 @@ def measurement_objective(
 def data_loss(sample: Sample, predicted: jax.Array, scale: jax.Array) -> jax.Array:
     """Compare predicted k-space with the target of a sample, both divided by a scale (batch, 1, 1)."""
     unit, weight = (with_coil_axis(values, predicted) for values in (scale, sample.weight))
-    loss = kspace_l1_l2 if sample.loss == "l1_l2" else weighted_l2
-    return loss(predicted / unit, sample.target / unit, weight)
+    return LOSSES[sample.loss](predicted / unit, sample.target / unit, weight)
 
 
 def predictor(recon: Reconstructor, params: Params, A: ForwardModel, probe: Stats | None = None) -> Predictor:

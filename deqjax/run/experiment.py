@@ -21,7 +21,7 @@ from deqjax.run.domains import training_domain
 from deqjax.run.evaluation import evaluate
 from deqjax.run.volumes import make_validation
 from deqjax.training import make_optimizer
-from deqjax.types import MeasuredObjective, ObjectiveFunction, Params
+from deqjax.types import LearningObjective, MeasuredObjective, ObjectiveFunction, Params
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def reconstruction_experiment(config: Config) -> Experiment:
     held_out = Slices(validation_files(config), data.slices, data.crop, data.crop_mode)
     problem = Problem(recon, config.loss, Acquisition(data.noise, config.mask.calibration_fraction, config.mask))
     second = Slices(list_files(data.second), data.slices, data.crop, data.crop_mode) if data.second else None
-    acquisitions = Acquisitions(training, config.mask, data.noise, config.seed, second)
+    acquisitions = Acquisitions(training, config.mask, data.noise, config.seed, second, data.motion)
     score, validation = make_validation(config, held_out)
     objectives = [phase.objective for phase in config.phase if phase.steps]
     measured = bool(objectives) and all(isinstance(objective, MeasuredObjective) for objective in objectives)
@@ -147,10 +147,16 @@ def optimizer_of(phase: Phase) -> optax.GradientTransformation:
 def starting_params(config: Config, recon: Reconstructor) -> Params:
     """Make fresh parameters, or read those of ``run.init_from``. Parts that the model does not have stay fresh.
 
+    Parts that an objective learns, such as the network of a motion, are fresh unless ``run.init_parts`` names them.
+
     Raises:
       ValueError: the model cannot be read, has other shapes, or has no part of ``run.init_parts``.
     """
-    fresh = recon.init(jax.random.key(config.seed))
+    key = jax.random.key(config.seed)
+    fresh = recon.init(key)
+    for phase in config.phase:
+        if isinstance(phase.objective, LearningObjective):
+            fresh |= phase.objective.init(key)
     source, parts = config.run.init_from, config.run.init_parts
     if parts:
         absent = set(parts) - set(fresh)

@@ -77,6 +77,8 @@ def test_objectives_in_toml(experiment, tmp_path):
     assert found.terms[1].weight == 0.5
     moi = read("phase.train.objective.type=MultiOperatorImaging", 'phase.train.objective.data={type="SURE"}')
     assert type(moi.data).__name__ == "SURE"
+    found = read("phase.train.objective.type=MovedPair", "phase.train.objective.motion.type=NoMotion")
+    assert type(found.motion).__name__ == "NoMotion"
     with pytest.raises(ValueError, match="Supervised"):
         read(
             "phase.train.objective.type=Combination",
