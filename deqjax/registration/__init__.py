@@ -17,6 +17,7 @@ from deqjax.registration.files import read_displacement, read_image, write_displ
 from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
+from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
 from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
@@ -34,6 +35,7 @@ __all__ = [
     "FunctionInverse",
     "Grid",
     "ImageAttention",
+    "Landmarks",
     "PyramidNet",
     "Registration",
     "SyntheticWarps",

@@ -17,7 +17,7 @@ from deqjax.registration.pyramid import Level, plan_levels, shrink
 from deqjax.registration.similarities import NCC
 from deqjax.registration.transforms import LinearMap, Rigid
 from deqjax.registration.transforms.linear import spread_rotations
-from deqjax.registration.types import LeastSquares
+from deqjax.registration.types import LeastSquares, has_curvature
 from deqjax.scaling import power_of_two_scale
 
 
@@ -119,7 +119,7 @@ def multi_start(
         size = float(np.max(np.asarray(fixed_grid.spacing()) * np.asarray(fixed.shape))) / 16
     (level,) = plan_levels(fixed_grid, moving_grid, (size,))
     similarity = NCC() if similarity is None else similarity
-    if not isinstance(similarity, LeastSquares):
+    if not has_curvature(similarity):
         raise ValueError(f"multi_start needs a similarity with a curvature, such as NCC(); {similarity} has none")
     return _best_start(fixed, moving, weights, fixed_grid, moving_grid, level, similarity, rotations, steps)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid
+from deqjax.registration.inputs import Images
+from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
 from deqjax.registration.optimizers import SyN
 from deqjax.registration.registering import register
@@ -71,14 +73,16 @@ def named_stage(
 
 
 def register_stages(
-    fixed: ArrayLike,
-    moving: ArrayLike,
+    fixed: Images,
+    moving: Images,
     stages: Sequence[Stage],
     mask: ArrayLike | None = None,
     init: Map | None = None,
     *,
     fixed_grid: Grid | None = None,
     moving_grid: Grid | None = None,
+    moving_mask: ArrayLike | None = None,
+    landmarks: Landmarks | None = None,
 ) -> list[Registration]:
     """Register two images in stages, and return the result of each; the last one has the map.
 
@@ -90,6 +94,8 @@ def register_stages(
       init: the map with which the first stage starts; None for the identity.
       fixed_grid: see `register`.
       moving_grid: see `register`.
+      moving_mask: see `register`.
+      landmarks: see `register`.
 
     Raises:
       ValueError: as `register`, or if there is no stage.
@@ -117,6 +123,8 @@ def register_stages(
             fixed_grid=fixed_grid,
             moving_grid=moving_grid,
             optimizer=stage.optimizer,
+            moving_mask=moving_mask,
+            landmarks=landmarks,
         )
         results.append(found)
     return results

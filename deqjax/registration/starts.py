@@ -13,7 +13,7 @@ from deqjax.registration.inputs import checked_mask, masked_image
 from deqjax.registration.objective import Objective
 from deqjax.registration.pyramid import plan_levels, shrink
 from deqjax.registration.transforms import LinearMap, Translation
-from deqjax.registration.types import LeastSquares, Similarity
+from deqjax.registration.types import Similarity, has_curvature
 
 Start = Literal["header", "centres", "axes", "search"]
 
@@ -67,7 +67,7 @@ def find_start(
     weights = checked_mask(mask, fixed.shape)
     weights = weights if known is None else weights * known
     if name == "search":
-        if not isinstance(similarity, LeastSquares):
+        if not has_curvature(similarity):
             raise ValueError(f"the start 'search' needs a similarity with a curvature, such as NCC, not {similarity}")
         found = multi_start(
             fixed, moving, fixed_grid=fixed_grid, moving_grid=moving_grid, similarity=similarity, mask=weights

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from deqjax.registration.attention.line_examples import draw_examples
 from deqjax.registration.files import read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.itk_transforms import ras_to_lps
+from deqjax.registration.landmarks import Landmarks, read_points
 from deqjax.registration.measures import volume_change
 from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.pictures import save_picture
-from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation
+from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation, WeightedSum
 from deqjax.registration.slices import check_parallel
 from deqjax.registration.stages import STAGES, named_stage, register_stages
 from deqjax.registration.starts import STARTS, find_start
@@ -24,7 +26,7 @@ from deqjax.registration.trained_networks import TrainedNetwork, load_network
 from deqjax.registration.transform_files import write_transform
 from deqjax.registration.transforms import linear_map
 from deqjax.registration.types import Map, Similarity
-from deqjax.registration.warping import resample, warp
+from deqjax.registration.warping import resample, same_voxels, warp
 from deqjax.run.outputs import check_output_folder
 from deqjax.run.reconstruction_commands import add_command
 from deqjax.run.transform_commands import add_fill, print_volume
@@ -61,6 +63,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine free-form
           deqjax register fixed.nii.gz moving.nii.gz out --stages affine syn   # a map without folds
           deqjax register fixed.nii.gz moving.nii.gz out --model voxelmorph-brain-2d --refine
+          deqjax register t1.nii.gz other_t1.nii.gz out --channel t2.nii.gz other_t2.nii.gz local-ncc 0.5
         """,
     )
     command.add_argument("fixed", type=Path, metavar="FIXED")
@@ -88,6 +91,32 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "many rotations; by default the better of header and centres",
     )
     command.add_argument("--mask", type=Path, metavar="FILE", help="weights on the fixed image")
+    command.add_argument(
+        "--moving-mask", type=Path, metavar="FILE", help="weights on the moving image, which move with it"
+    )
+    command.add_argument(
+        "--channel",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("FIXED", "MOVING", "SIMILARITY", "WEIGHT"),
+        help="another pair of images of the same two objects, such as T2 beside T1, the similarity that compares them, "
+        "and its weight; the weight of the first pair is 1. Repeat the option for more pairs",
+    )
+    command.add_argument(
+        "--landmarks",
+        nargs=2,
+        type=Path,
+        metavar=("FIXED.csv", "MOVING.csv"),
+        help="corresponding points, one in each row, with the columns x, y[, z] in RAS mm; not for syn",
+    )
+    command.add_argument(
+        "--landmark-weight",
+        type=float,
+        default=Landmarks.weight,
+        metavar="WEIGHT",
+        help="the weight of the mean squared distance of the landmarks, in 1/mm^2 (default %(default)s)",
+    )
     add_fill(command)
     command.add_argument("--inverse", action="store_true", help="write inverse.nii.gz on the grid of the moving image")
     command.add_argument(
@@ -127,6 +156,10 @@ def register_files(args: argparse.Namespace) -> int:
     (fixed, fixed_grid), (moving, moving_grid) = read_image(args.fixed), read_image(args.moving)
     check_parallel(fixed_grid, moving_grid, (str(args.fixed), str(args.moving)))
     mask = None if args.mask is None else placed_mask(args.mask, args.fixed, fixed_grid)
+    moving_mask = None if args.moving_mask is None else placed_mask(args.moving_mask, args.moving, moving_grid)
+    masked = moving if moving_mask is None else jnp.where(moving_mask > 0, moving, jnp.nan)
+    channels = [_read_channel(channel, args, fixed_grid, moving_grid) for channel in args.channel]
+    landmarks = None if args.landmarks is None else _read_landmarks(*args.landmarks, args.landmark_weight)
     similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
     levels = None if args.levels is None else tuple(args.levels)
     model = _model_for(args, fixed_grid)
@@ -136,10 +169,12 @@ def register_files(args: argparse.Namespace) -> int:
     ]
     first = named_stage(args.stages[0], similarity).similarity
     mapping: Map
-    mapping, start = find_start(args.start, fixed, moving, fixed_grid, moving_grid, first, mask)
+    mapping, start = find_start(args.start, fixed, masked, fixed_grid, moving_grid, first, mask)
     print(f"start {start}", flush=True)
     warnings = []
     grids: dict[str, Any] = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
+    sides = [fixed, *(one for one, _, _, _ in channels)], [moving, *(other for _, other, _, _ in channels)]
+    given: dict[str, Any] = grids | {"moving_mask": moving_mask, "landmarks": landmarks}
     for number, (name, stage) in enumerate(zip(names, stages, strict=True), 1):
         if stage is None:
             assert model is not None
@@ -148,7 +183,11 @@ def register_files(args: argparse.Namespace) -> int:
             print(name, end="  ")
             print_volume(volume_change(mapping.displacement(fixed_grid), fixed_grid), fixed_grid)
             continue
-        (found,) = register_stages(fixed, moving, [stage], mask, mapping, **grids)
+        if channels:
+            measures, weights = zip(*((measure, weight) for _, _, measure, weight in channels), strict=True)
+            stage = replace(stage, similarity=WeightedSum((stage.similarity, *measures), (1.0, *weights)))
+        images = sides if channels else (fixed, moving)
+        (found,) = register_stages(*images, [stage], mask, mapping, **given)
         mapping, status = found.map, found.status
         print(name, *(f"{measure} {float(value):.4g}" for measure, value in found.measures.items()), sep="  ")
         print(f"{name}  {status}", flush=True)
@@ -185,29 +224,61 @@ def _model_for(args: argparse.Namespace, grid: Grid) -> TrainedNetwork | None:
     return model
 
 
+def _read_channel(
+    channel: list[str], args: argparse.Namespace, fixed_grid: Grid, moving_grid: Grid
+) -> tuple[jax.Array, jax.Array, Similarity, float]:
+    """Read two images of ``--channel`` onto the grids of the first two, NaN beyond them, their similarity and weight."""
+    *paths, similarity, weight = channel
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"--channel: there is no similarity {similarity!r}: choose from {', '.join(SIMILARITIES)}")
+    try:
+        number = float(weight)
+    except ValueError:
+        raise ValueError(f"--channel: the weight {weight!r} is not a number") from None
+    images = []
+    for path, beside, target in zip(paths, (args.fixed, args.moving), (fixed_grid, moving_grid), strict=True):
+        image, grid = read_image(Path(path))
+        check_parallel(target, grid, (str(beside), path), same_plane=True)
+        if not same_voxels(grid, target):
+            inside = resample(jnp.ones(grid.shape), grid, target) > 0.99
+            image = jnp.where(inside, resample(image, grid, target), jnp.nan)
+        images.append(image)
+    return images[0], images[1], SIMILARITIES[similarity], number
+
+
+def _read_landmarks(fixed: Path, moving: Path, weight: float) -> Landmarks:
+    sides = [read_points(path)[0] for path in (fixed, moving)]
+    if sides[0].shape != sides[1].shape:
+        raise ValueError(
+            f"{fixed} has points of shape {sides[0].shape} and {moving} of shape {sides[1].shape}: each row of one is a "
+            "point that corresponds to the same row of the other"
+        )
+    return Landmarks(jnp.asarray(sides[0], float), jnp.asarray(sides[1], float), weight)
+
+
 def attention_files(args: argparse.Namespace) -> None:
     """Draw four examples of registration by attention, and print their mean errors."""
     for name, error in draw_examples(args.output).items():
         print(f"{name}.png  mean error {error:.5f}")
 
 
-def placed_mask(path: Path, fixed_path: Path, fixed_grid: Grid) -> jax.Array:
-    """Read a mask and place it on the grid of the fixed image by its own affine.
+def placed_mask(path: Path, image_path: Path, image_grid: Grid) -> jax.Array:
+    """Read a mask and place it on the grid of its image by its own affine.
 
     Args:
       path: the file of the mask.
-      fixed_path: the file of the fixed image, named in the error.
-      fixed_grid: the grid of the fixed image.
+      image_path: the file of the image, named in the error.
+      image_grid: the grid of the image.
 
     Returns:
-      The weights, (*fixed_grid.shape); 0 beyond the mask, and for NaN.
+      The weights, (*image_grid.shape); 0 beyond the mask, and for NaN.
 
     Raises:
-      ValueError: if the mask has another dimension or lies in another plane, or no weight is inside the fixed image.
+      ValueError: if the mask has another dimension or lies in another plane, or no weight is inside the image.
     """
     mask, grid = read_image(path)
-    check_parallel(fixed_grid, grid, (str(fixed_path), str(path)), same_plane=True)
-    placed = resample(jnp.nan_to_num(mask.real), grid, fixed_grid)
+    check_parallel(image_grid, grid, (str(image_path), str(path)), same_plane=True)
+    placed = resample(jnp.nan_to_num(mask.real), grid, image_grid)
     if not bool(jnp.any(placed > 0)):
-        raise ValueError(f"{path}: no weight above 0 lies inside {fixed_path}: check the affines of both files")
+        raise ValueError(f"{path}: no weight above 0 lies inside {image_path}: check the affines of both files")
     return placed

@@ -1,0 +1,180 @@
+"""What registers beside two images: masks of the moving image, landmarks, and several channels."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deqjax.registration import Grid, Landmarks, optimizers, register, register_pairs, similarities, transforms
+from deqjax.registration.inputs import checked_pair, settings_with_defaults
+from deqjax.registration.multiresolution import level_objective
+from deqjax.registration.regularizers import Bending
+from deqjax.registration.symmetric_demons import force
+
+GRID = Grid.of((26, 23))
+SHIFT = np.array([1.0, -0.6])
+
+
+def spots(shift: Any, seed: int = 0) -> np.ndarray:
+    """Make an image of six spots that lie at a shift from where they lie without one."""
+    centres = np.random.RandomState(seed).uniform(7, 16, (6, 2)) + np.asarray(shift)
+    away = np.asarray(GRID.points())[None] - centres[:, None, None]
+    return np.exp(-(away**2).sum(-1) / np.array([6, 9, 12, 6, 9, 12])[:, None, None]).sum(0).astype(np.float32)
+
+
+FIXED, MOVING = spots([0, 0]), spots(SHIFT)
+SPOILED, USED = MOVING.copy(), np.ones(GRID.shape)
+SPOILED[:, 14:] += 3 * np.random.RandomState(1).rand(26, 9)  # for example a resection in the moving scan alone
+USED[:, 14:] = 0
+RIGID: dict[str, Any] = {"transform": transforms.Rigid(), "levels": (2.0, 1.0)}
+
+
+def offset(found: Any) -> np.ndarray:
+    return np.asarray(found.map.apply_points(jnp.array([11.0, 9.0]))) - [11, 9]
+
+
+def test_points_outside_the_moving_mask_do_not_count():
+    plain = offset(register(FIXED, SPOILED, **RIGID))
+    found = register(FIXED, SPOILED, moving_mask=7 * USED, **RIGID)
+    assert np.abs(plain - SHIFT).max() > 0.3
+    np.testing.assert_allclose(offset(found), SHIFT, atol=0.06)
+    other = np.where(USED, SPOILED, -50.0)  # also not on coarse levels
+    np.testing.assert_array_equal(offset(register(FIXED, other, moving_mask=USED, **RIGID)), offset(found))
+    assert 0.4 < float(found.status.overlap) < 0.65
+
+
+@pytest.mark.slow
+def test_a_batch_has_a_moving_mask_for_each_pair():
+    masks = np.stack([USED, np.ones_like(USED)])
+    found = register_pairs(np.stack([FIXED] * 2), np.stack([SPOILED, MOVING]), moving_mask=masks, **RIGID)
+    moved = jax.vmap(lambda mapping: mapping.apply_points(jnp.array([11.0, 9.0])))(found.map)
+    np.testing.assert_allclose(moved - jnp.array([11.0, 9.0]), [SHIFT, SHIFT], atol=0.06)
+
+
+def objective_of(fixed, moving, transform, similarity, **given):
+    """Make the objective of the finest level."""
+    pair, *grids = checked_pair(fixed, moving, None, None, **given)
+    settings, identities = settings_with_defaults(
+        pair, *grids, transform, similarity, Bending(0.1), (1.0,), optimizers.LBFGS(), 1
+    )
+    return level_objective(pair, *grids, settings.plan[-1], settings), identities[-1]
+
+
+TWO = similarities.WeightedSum((similarities.NCC(), similarities.MSE()), (1.0, 0.3))
+POINTS = np.array([[8.0, 9.0], [15.0, 12.0], [11.0, 17.0]])
+
+
+def test_the_quadratic_model_of_channels_and_landmarks_agrees_with_dense_algebra(float64):
+    """For the mean squared error and a free-form map, the Gauss-Newton matrix is ``J^T J`` of all residuals."""
+    similarity = similarities.WeightedSum((similarities.MSE(), similarities.MSE()), (1.0, 0.3))
+    landmarks = Landmarks(jnp.asarray(POINTS), jnp.asarray(POINTS + 1.5), 0.02)
+    images = [FIXED, spots([0, 0], 5)], [MOVING, spots(SHIFT, 5)]
+    objective, start = objective_of(*images, transforms.FreeForm(12.0), similarity, landmarks=landmarks)
+    start = start + 0.1 * np.random.RandomState(0).randn(*start.shape)
+
+    def residuals(flat):
+        parameters = flat.reshape(start.shape)
+        warped, mask = objective.warped(objective.displacement(parameters))
+        scale = jnp.sqrt(2 * mask[..., None] / mask.sum() * jnp.array([1.0, 0.3]))
+        points = objective.map(parameters).apply_points(landmarks.fixed)
+        distance = jnp.sqrt(2 * 0.02 / 3) * (points - landmarks.moving)
+        return jnp.concatenate([(scale * (warped - objective.fixed)).ravel(), distance.ravel()])
+
+    flat = start.ravel()
+    jacobian, model = jax.jacobian(residuals)(flat), objective.quadratic(start)
+    penalty = jax.hessian(lambda flat: objective.penalty(flat.reshape(start.shape)))(flat)
+    direction = np.random.RandomState(1).randn(*start.shape)
+    expected = (jacobian.T @ jacobian + penalty) @ direction.ravel()
+    np.testing.assert_allclose(model.product(direction).ravel(), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(model.gradient, jax.grad(objective.value)(start), rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(model.value, (residuals(flat) ** 2).sum() / 2 + objective.penalty(start), rtol=1e-9)
+
+
+def test_the_force_of_one_channel_is_that_of_its_image(float64):
+    channels = [FIXED, np.eye(26, 23)], [MOVING, np.eye(26, 23)[::-1]]
+    similarity = similarities.WeightedSum((similarities.MSE(), similarities.MSE()), (1.0, 0.0))
+    flow, still = transforms.Velocity(), jnp.zeros((*GRID.shape, 2))
+    one, two = objective_of(FIXED, MOVING, flow, similarities.MSE())[0], objective_of(*channels, flow, similarity)[0]
+    np.testing.assert_allclose(force(two, still, jnp.asarray(0.1)), force(one, still, jnp.asarray(0.1)), atol=1e-12)
+
+
+def test_the_demons_ignore_what_the_moving_mask_hides():
+    flow = transforms.Velocity(smoothing=2.0)
+    given = objective_of(FIXED, SPOILED, flow, similarities.MSE(), moving_mask=USED)[0]
+    found = force(given, jnp.zeros((*GRID.shape, 2)), jnp.asarray(0.1))
+    assert not np.any(found[:, 14:])
+    assert np.abs(found[:, :13]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        transforms.Affine(),
+        transforms.FreeForm(8.0),
+        *(pytest.param(t, marks=pytest.mark.slow) for t in (transforms.Dense(4.0), transforms.Velocity(4.0))),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_landmarks_pull_the_map_where_the_images_say_nothing(transform):
+    stripes = np.sin(0.5 * np.arange(26.0))[:, None] * np.ones(GRID.shape)  # They do not show a motion along y.
+    fixed, moving = stripes + 1e-3 * FIXED, np.roll(stripes, 1, 0) + 1e-3 * FIXED
+    target = POINTS + [1.0, 2.0]
+    landmarks = Landmarks(jnp.asarray(POINTS), jnp.asarray(target), 1.0)
+    given = {"levels": (1.0,), "regularizer": Bending(1e-3)}
+    found = register(fixed, moving, transform, similarities.NCC(), landmarks=landmarks, **given)
+    assert float(found.measures["landmark_error_before"]) > 2
+    assert float(found.measures["landmark_error_after"]) < 0.25
+    np.testing.assert_allclose(found.map.apply_points(jnp.asarray(POINTS)), target, atol=0.4)
+    assert float(found.measures["similarity_after"]) < 0.25 * float(found.measures["similarity_before"])
+
+
+def test_a_second_channel_shows_what_the_first_one_does_not():
+    stripes = np.sin(0.5 * np.arange(26.0))[:, None] * np.ones(GRID.shape)
+    across = np.ones(GRID.shape) * np.sin(0.5 * np.arange(23.0))
+    moved = np.roll(stripes, 1, 0), np.roll(across, 2, 1)
+    given: dict[str, Any] = {"transform": transforms.Translation(), "levels": (1.0,)}
+    inner = np.zeros(GRID.shape)
+    inner[4:-4, 4:-4] = 1
+    both = register([stripes, across], [*moved], similarity=TWO, mask=inner, **given)
+    np.testing.assert_allclose(both.map.offset, [1.0, 2.0], atol=0.05)
+
+
+def test_two_measures_of_the_same_image():
+    mixed = similarities.WeightedSum((similarities.NCC(), similarities.NGF()), (1.0, 0.5))
+    values = [float(s(FIXED, MOVING, jnp.ones(GRID.shape), GRID)) for s in (mixed, *mixed.similarities)]
+    np.testing.assert_allclose(values[0], values[1] + 0.5 * values[2], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"moving_mask": np.ones((3, 3))}, r"moving mask has shape \(3, 3\)"),
+        ({"moving_mask": np.zeros(GRID.shape)}, "some weights above 0"),
+        ({"moving_mask": USED, "moving": np.where(USED, np.nan, 1.0)}, "not finite|constant"),
+        ({"landmarks": Landmarks(jnp.zeros((2, 3)), jnp.zeros((2, 3)))}, r"need the shape \(n, 2\)"),
+        ({"landmarks": Landmarks(jnp.zeros((2, 2)), jnp.full((2, 2), jnp.nan))}, "finite"),
+        ({"landmarks": Landmarks(jnp.zeros((2, 2)), jnp.zeros((2, 2)), -1.0)}, "not below 0"),
+        (
+            {
+                "landmarks": Landmarks(jnp.zeros((2, 2)), jnp.zeros((2, 2))),
+                "transform": transforms.Velocity(0.0),
+                "optimizer": optimizers.SyN(),
+            },
+            "SyN has no landmark term",
+        ),
+        ({"fixed": [FIXED, FIXED]}, "same number of channels"),
+        ({"fixed": [FIXED, FIXED], "moving": [MOVING, MOVING], "similarity": similarities.NCC()}, "WeightedSum of 2"),
+        ({"fixed": [FIXED, FIXED[1:]], "moving": [MOVING, MOVING], "similarity": TWO}, "one grid"),
+    ],
+)
+def test_what_does_not_fit_raises(given, message):
+    with pytest.raises(ValueError, match=message):
+        register(**{"fixed": FIXED, "moving": MOVING, "transform": transforms.Rigid()} | given)
+
+
+def test_a_sum_needs_one_weight_for_each_similarity():
+    for weights in ((1.0,), (1.0, -1.0), (1.0, np.nan)):
+        with pytest.raises(ValueError, match="one weight for each"):
+            similarities.WeightedSum((similarities.NCC(), similarities.MSE()), weights)
