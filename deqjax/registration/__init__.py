@@ -13,6 +13,7 @@ from deqjax.registration import (
     transforms,
 )
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
+from deqjax.registration.field_uncertainty import field_deviation
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
@@ -45,6 +46,7 @@ __all__ = [
     "align_axes",
     "align_centres",
     "demons",
+    "field_deviation",
     "interpolate",
     "learning",
     "load_network",

@@ -89,8 +89,7 @@ def checked_pair(
 ) -> tuple[Pair, Grid, Grid]:
     """Check the arrays of a registration.
 
-    Voxels of the moving image with the weight 0 are replaced as NaN is, so that they do not count on coarse levels
-    either.
+    Voxels of the moving image outside its mask become NaN: they are replaced by the nearest value and do not count.
 
     Args:
       fixed: see `deqjax.registration.register`.
@@ -119,7 +118,7 @@ def checked_pair(
         hidden = lambda channel: np.where(outside, np.nan, channel)
         moving = hidden(moving) if channels is None else [hidden(channel) for channel in channels]
     fixed_image, fixed_grid, known = _masked_channels(f"fixed{number}", fixed, fixed_grid)
-    moving_image, moving_grid, weights = _masked_channels(f"moving{number}", moving, moving_grid)
+    moving_image, moving_grid, moving_known = _masked_channels(f"moving{number}", moving, moving_grid)
     check_dimensions(fixed_grid, moving_grid)
     if fixed_image.shape[fixed_grid.ndim :] != moving_image.shape[moving_grid.ndim :]:
         raise ValueError("the fixed and the moving image need the same number of channels")
@@ -127,11 +126,12 @@ def checked_pair(
     mask = mask if known is None else mask * known
     if not bool(jnp.any(mask > 0)):
         raise ValueError(f"fixed{number}: every voxel of the mask is NaN: there is nothing to register")
-    if moving_mask is not None:
-        given = checked_mask(moving_mask, moving_grid.shape, "moving mask")
-        weights = given / jnp.max(given) * (1 if weights is None else weights)
     landmarks = checked_landmarks(landmarks, fixed_grid)
-    return Pair(fixed_image, moving_image, mask, in_default_type(init), weights, landmarks), fixed_grid, moving_grid
+    return (
+        Pair(fixed_image, moving_image, mask, in_default_type(init), moving_known, landmarks),
+        fixed_grid,
+        moving_grid,
+    )
 
 
 def _channels(image: Images) -> Sequence[ArrayLike] | None:

@@ -38,11 +38,13 @@ class Registration:
         moving image) before and after, the folded fraction and the standard deviation of the log Jacobian of the map
         over the mask, and its `deqjax.registration.measures.smallest_jacobian` on the whole grid; with landmarks, also
         their mean error before and after, in mm.
+      parameters: the parameters of the transform on the last level.
     """
 
     map: Map
     history: tuple[jax.Array, ...]
     measures: dict[str, jax.Array]
+    parameters: jax.Array
 
     @property
     def status(self) -> "Status":
@@ -114,7 +116,7 @@ class Pair:
       moving: (*moving_grid.shape[, channels]).
       mask: weights on the fixed grid, (*fixed_grid.shape).
       init: a map applied after that of the transform; None for the identity.
-      moving_mask: weights in [0, 1] on the moving grid, (*moving_grid.shape); None for 1 everywhere.
+      moving_mask: 1 where the moving image counts, else 0, (*moving_grid.shape); None for 1 everywhere.
       landmarks: pairs of points that the map should join; None for none.
     """
 
@@ -161,13 +163,18 @@ def register_levels(
         previous = level
         parameters, values = settings.optimizer.minimise(objective, parameters)
         history.append(values)
-    return Registration(objective.map(parameters), tuple(history), _measure(objective, identity, parameters))
+    return Registration(
+        objective.map(parameters), tuple(history), _measure(objective, identity, parameters), parameters
+    )
 
 
 def level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Level, settings: Settings) -> Objective:
     """Return the objective of one level; see `register_levels` for the arguments."""
     fixed, grid = shrink(pair.fixed, fixed_grid, level.fixed_factors)
     moving, moving_level_grid = shrink(pair.moving, moving_grid, level.moving_factors)
+    moving_mask = pair.moving_mask
+    if moving_mask is not None:
+        moving_mask = (shrink(moving_mask, moving_grid, level.moving_factors)[0] > 0.5).astype(moving_mask.dtype)
     return Objective(
         fixed,
         interpolation_coefficients(moving, moving_grid.ndim, settings.order),
@@ -180,7 +187,7 @@ def level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Leve
         settings.regularizer,
         level.scale,
         settings.order,
-        None if pair.moving_mask is None else shrink(pair.moving_mask, moving_grid, level.moving_factors)[0],
+        moving_mask,
         landmarks=pair.landmarks,
     )
 

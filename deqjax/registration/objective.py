@@ -42,8 +42,8 @@ class Objective:
       regularizer: a penalty of the field of the transform, or None.
       scale: the voxel size of this level divided by that of the last level.
       order: the interpolation order of the moving image.
-      moving_mask: weights in [0, 1] on the moving grid, (*moving_grid.shape), which are warped with the moving image;
-        None for 1 everywhere.
+      moving_mask: 1 where the moving image counts, else 0, (*moving_grid.shape); None for 1 everywhere. A point counts
+        if all voxels around it do.
       smallest_overlap: the smallest sum of the mask inside the moving image that `value` accepts, (); None for no
         bound.
       landmarks: pairs of points that the map should join; None for none.
@@ -74,19 +74,19 @@ class Objective:
         return self.transform.displacement(parameters, self.fixed_grid, self.scale)
 
     def warped(self, displacement: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the moving image on the fixed grid, and the weights of both masks, 0 outside the moving image."""
+        """Return the moving image on the fixed grid, and the mask where points lie in the moving image and its mask."""
         index = self._moving_index(displacement)
         last = jnp.asarray(self.moving_grid.shape) - 1
         inside = jnp.all((index > -0.5) & (index < last + 0.5), axis=-1)
-        weights = self._weights(index) * inside
-        return interpolate_coefficients(self.moving, index, self.order), jax.lax.stop_gradient(weights)
+        mask = self.masked(displacement) * inside
+        return interpolate_coefficients(self.moving, index, self.order), jax.lax.stop_gradient(mask)
 
-    def weights(self, displacement: jax.Array) -> jax.Array:
-        """Return the product of the mask and the warped mask of the moving image; its edges are repeated beyond it."""
-        return self.mask if self.moving_mask is None else self._weights(self._moving_index(displacement))
-
-    def _weights(self, index: jax.Array) -> jax.Array:
-        return self.mask if self.moving_mask is None else self.mask * interpolate_coefficients(self.moving_mask, index)
+    def masked(self, displacement: jax.Array) -> jax.Array:
+        """Return the mask where points lie in the mask of the moving image, whose edge is repeated beyond it."""
+        if self.moving_mask is None:
+            return self.mask
+        covered = interpolate_coefficients(self.moving_mask, self._moving_index(displacement))
+        return self.mask * jnp.clip(10 * covered - 9, 0, 1)  # steep, but continuous for the demons
 
     def _moving_index(self, displacement: jax.Array) -> jax.Array:
         points = self.fixed_grid.points() + displacement

@@ -57,8 +57,7 @@ def register(
       moving_grid: the grid of the moving image; None for voxels of 1 mm.
       optimizer: by default `GaussNewton` if the similarity has a curvature and the images are real, else `LBFGS`.
       order: the interpolation order of the moving image, 1 or 3.
-      moving_mask: weights (x, y[, z]) on the moving image, which are warped with it; None for all voxels. A fixed voxel
-        counts with the product of both masks.
+      moving_mask: (x, y[, z]), above 0 where the moving image counts; it moves with the image. None for all voxels.
       landmarks: corresponding points, whose squared distance after the map is another term of the objective.
 
     Returns:
@@ -129,7 +128,7 @@ def register_pairs(
         run until the last has converged, and the results agree with `register` up to rounding, which many parameters
         with little regularisation amplify. With 1, the pairs are registered one after another inside the program,
         each until it has converged, and the results are those of `register`.
-      moving_mask: weights on the moving images, (pairs, x, y[, z]); None for all voxels.
+      moving_mask: masks of the moving images, (pairs, x, y[, z]); None for all voxels.
 
     Returns:
       A `Registration` whose every array has a leading axis of pairs; ``jax.tree.map(lambda a: a[k], found)`` is the

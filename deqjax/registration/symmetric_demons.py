@@ -177,7 +177,7 @@ def force(objective: Objective, displacement: jax.Array, weight: jax.Array) -> j
     """
     assert has_curvature(objective.similarity)
     grid = objective.fixed_grid
-    warped, mask = objective.warped(displacement)[0], jax.lax.stop_gradient(objective.weights(displacement))
+    warped, mask = objective.warped(displacement)[0], jax.lax.stop_gradient(objective.masked(displacement))
     derivative = jax.grad(lambda warped: objective.similarity(objective.fixed, warped, mask, grid))(warped)
     curvature = objective.similarity.curvature(objective.fixed, warped, mask, grid)
     slope = central_differences(warped.reshape(*grid.shape, -1), grid)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deqjax.registration.attention.line_examples import draw_examples
+from deqjax.registration.field_uncertainty import field_deviation
 from deqjax.registration.files import read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.itk_transforms import ras_to_lps
@@ -20,12 +21,12 @@ from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.pictures import save_picture
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation, WeightedSum
 from deqjax.registration.slices import check_parallel
-from deqjax.registration.stages import STAGES, named_stage, register_stages
+from deqjax.registration.stages import STAGES, Stage, named_stage, register_stages
 from deqjax.registration.starts import STARTS, find_start
 from deqjax.registration.trained_networks import TrainedNetwork, load_network
 from deqjax.registration.transform_files import write_transform
 from deqjax.registration.transforms import linear_map
-from deqjax.registration.types import Map, Similarity
+from deqjax.registration.types import Map, Similarity, has_curvature
 from deqjax.registration.warping import resample, same_voxels, warp
 from deqjax.run.outputs import check_output_folder
 from deqjax.run.reconstruction_commands import add_command
@@ -40,8 +41,18 @@ SIMILARITIES: dict[str, Similarity] = {
     "mind": MIND(),
 }
 
-RESULTS = ("displacement.nii.gz", "warped.nii.gz", "registration.png", "affine.tfm", "inverse.nii.gz")
+RESULTS = (
+    "displacement.nii.gz",
+    "warped.nii.gz",
+    "registration.png",
+    "affine.tfm",
+    "inverse.nii.gz",
+    "deviation.nii.gz",
+)
 """The names of the files that register writes."""
+
+DEVIATION_STAGES = ("rigid", "affine", "free-form")
+"""The stages whose uncertainty can be estimated."""
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -92,7 +103,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--mask", type=Path, metavar="FILE", help="weights on the fixed image")
     command.add_argument(
-        "--moving-mask", type=Path, metavar="FILE", help="weights on the moving image, which move with it"
+        "--moving-mask", type=Path, metavar="FILE", help="0 where the moving image does not count; it moves with it"
     )
     command.add_argument(
         "--channel",
@@ -119,6 +130,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_fill(command)
     command.add_argument("--inverse", action="store_true", help="write inverse.nii.gz on the grid of the moving image")
+    command.add_argument(
+        "--deviation",
+        action="store_true",
+        help="write deviation.nii.gz, the standard deviation of the displacement of the last stage, in mm, if its noise "
+        "is independent; for rigid, affine and free-form with mse, ncc or local-ncc",
+    )
     command.add_argument(
         "--spacing",
         type=float,
@@ -156,8 +173,8 @@ def register_files(args: argparse.Namespace) -> int:
     (fixed, fixed_grid), (moving, moving_grid) = read_image(args.fixed), read_image(args.moving)
     check_parallel(fixed_grid, moving_grid, (str(args.fixed), str(args.moving)))
     mask = None if args.mask is None else placed_mask(args.mask, args.fixed, fixed_grid)
-    moving_mask = None if args.moving_mask is None else placed_mask(args.moving_mask, args.moving, moving_grid)
-    masked = moving if moving_mask is None else jnp.where(moving_mask > 0, moving, jnp.nan)
+    moving_mask = None if args.moving_mask is None else placed_mask(args.moving_mask, args.moving, moving_grid) > 0.5
+    masked = moving if moving_mask is None else jnp.where(moving_mask, moving, jnp.nan)
     channels = [_read_channel(channel, args, fixed_grid, moving_grid) for channel in args.channel]
     landmarks = None if args.landmarks is None else _read_landmarks(*args.landmarks, args.landmark_weight)
     similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
@@ -167,13 +184,18 @@ def register_files(args: argparse.Namespace) -> int:
     stages = [
         None if name == "model" else named_stage(name, similarity, args.spacing, args.bending, levels) for name in names
     ]
+    stages = [None if stage is None else _with_channels(stage, channels) for stage in stages]
+    if args.deviation and not (names[-1] in DEVIATION_STAGES and stages[-1] and has_curvature(stages[-1].similarity)):
+        raise ValueError("--deviation needs a last stage rigid, affine or free-form, with mse, ncc or local-ncc")
     first = named_stage(args.stages[0], similarity).similarity
     mapping: Map
     mapping, start = find_start(args.start, fixed, masked, fixed_grid, moving_grid, first, mask)
     print(f"start {start}", flush=True)
     warnings = []
     grids: dict[str, Any] = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
-    sides = [fixed, *(one for one, _, _, _ in channels)], [moving, *(other for _, other, _, _ in channels)]
+    images: Any = (fixed, moving)
+    if channels:
+        images = [fixed, *(one for one, _, _, _ in channels)], [moving, *(other for _, other, _, _ in channels)]
     given: dict[str, Any] = grids | {"moving_mask": moving_mask, "landmarks": landmarks}
     for number, (name, stage) in enumerate(zip(names, stages, strict=True), 1):
         if stage is None:
@@ -183,11 +205,8 @@ def register_files(args: argparse.Namespace) -> int:
             print(name, end="  ")
             print_volume(volume_change(mapping.displacement(fixed_grid), fixed_grid), fixed_grid)
             continue
-        if channels:
-            measures, weights = zip(*((measure, weight) for _, _, measure, weight in channels), strict=True)
-            stage = replace(stage, similarity=WeightedSum((stage.similarity, *measures), (1.0, *weights)))
-        images = sides if channels else (fixed, moving)
-        (found,) = register_stages(*images, [stage], mask, mapping, **given)
+        init = mapping
+        (found,) = register_stages(*images, [stage], mask, init, **given)
         mapping, status = found.map, found.status
         print(name, *(f"{measure} {float(value):.4g}" for measure, value in found.measures.items()), sep="  ")
         print(f"{name}  {status}", flush=True)
@@ -201,6 +220,10 @@ def register_files(args: argparse.Namespace) -> int:
     save_picture(args.output / "registration.png", fixed, warped, mapping, fixed_grid)
     for name in RESULTS[3:]:
         (args.output / name).unlink(missing_ok=True)  # of an earlier run
+    if args.deviation:
+        assert stage is not None
+        deviation, grid = field_deviation(found, *images, stage, mask, init, **given)
+        write_image(args.output / "deviation.nii.gz", jnp.linalg.norm(deviation, axis=-1), grid)
     if linear_map(mapping) is not None and np.all(ras_to_lps(fixed_grid)[:2] == -1):
         write_transform(args.output / "affine.tfm", mapping)
     if args.inverse:
@@ -224,10 +247,18 @@ def _model_for(args: argparse.Namespace, grid: Grid) -> TrainedNetwork | None:
     return model
 
 
-def _read_channel(
-    channel: list[str], args: argparse.Namespace, fixed_grid: Grid, moving_grid: Grid
-) -> tuple[jax.Array, jax.Array, Similarity, float]:
-    """Read two images of ``--channel`` onto the grids of the first two, NaN beyond them, their similarity and weight."""
+Channel = tuple[jax.Array, jax.Array, Similarity, float]
+"""The fixed and the moving image, their similarity, and its weight."""
+
+
+def _with_channels(stage: Stage, channels: list[Channel]) -> Stage:
+    measures, weights = [measure for _, _, measure, _ in channels], [weight for _, _, _, weight in channels]
+    both = WeightedSum((stage.similarity, *measures), (1.0, *weights))
+    return replace(stage, similarity=both) if channels else stage
+
+
+def _read_channel(channel: list[str], args: argparse.Namespace, fixed_grid: Grid, moving_grid: Grid) -> Channel:
+    """Read a ``--channel``: its images, on the grids of the first pair and NaN beyond them, similarity and weight."""
     *paths, similarity, weight = channel
     if similarity not in SIMILARITIES:
         raise ValueError(f"--channel: there is no similarity {similarity!r}: choose from {', '.join(SIMILARITIES)}")
@@ -250,8 +281,8 @@ def _read_landmarks(fixed: Path, moving: Path, weight: float) -> Landmarks:
     sides = [read_points(path)[0] for path in (fixed, moving)]
     if sides[0].shape != sides[1].shape:
         raise ValueError(
-            f"{fixed} has points of shape {sides[0].shape} and {moving} of shape {sides[1].shape}: each row of one is a "
-            "point that corresponds to the same row of the other"
+            f"{fixed} has points of shape {sides[0].shape} and {moving} of shape {sides[1].shape}: each row of one "
+            "corresponds to the same row of the other"
         )
     return Landmarks(jnp.asarray(sides[0], float), jnp.asarray(sides[1], float), weight)
 

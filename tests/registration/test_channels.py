@@ -28,7 +28,7 @@ FIXED, MOVING = spots([0, 0]), spots(SHIFT)
 SPOILED, USED = MOVING.copy(), np.ones(GRID.shape)
 SPOILED[:, 14:] += 3 * np.random.RandomState(1).rand(26, 9)  # for example a resection in the moving scan alone
 USED[:, 14:] = 0
-RIGID: dict[str, Any] = {"transform": transforms.Rigid(), "levels": (2.0, 1.0)}
+RIGID: dict[str, Any] = {"transform": transforms.Rigid(), "levels": (2.0, 1.0), "order": 3}
 
 
 def offset(found: Any) -> np.ndarray:
@@ -37,7 +37,7 @@ def offset(found: Any) -> np.ndarray:
 
 def test_points_outside_the_moving_mask_do_not_count():
     plain = offset(register(FIXED, SPOILED, **RIGID))
-    found = register(FIXED, SPOILED, moving_mask=7 * USED, **RIGID)
+    found = register(FIXED, SPOILED, moving_mask=USED, **RIGID)
     assert np.abs(plain - SHIFT).max() > 0.3
     np.testing.assert_allclose(offset(found), SHIFT, atol=0.06)
     other = np.where(USED, SPOILED, -50.0)  # also not on coarse levels
@@ -120,7 +120,7 @@ def test_the_demons_ignore_what_the_moving_mask_hides():
 def test_landmarks_pull_the_map_where_the_images_say_nothing(transform):
     stripes = np.sin(0.5 * np.arange(26.0))[:, None] * np.ones(GRID.shape)  # They do not show a motion along y.
     fixed, moving = stripes + 1e-3 * FIXED, np.roll(stripes, 1, 0) + 1e-3 * FIXED
-    target = POINTS + [1.0, 2.0]
+    target = POINTS + np.array([1.0, 2.0])
     landmarks = Landmarks(jnp.asarray(POINTS), jnp.asarray(target), 1.0)
     given = {"levels": (1.0,), "regularizer": Bending(1e-3)}
     found = register(fixed, moving, transform, similarities.NCC(), landmarks=landmarks, **given)
