@@ -90,8 +90,8 @@ def field_deviation(
     pair, fixed_grid, moving_grid = checked_pair(
         fixed, moving, fixed_grid, moving_grid, mask, moving_mask, init, landmarks
     )
-    methods = stage.transform, stage.similarity, stage.regularizer, stage.levels, stage.optimizer, 1
-    settings, _ = settings_with_defaults(pair, fixed_grid, moving_grid, *methods)
+    methods = stage.transform, stage.similarity, stage.regularizer, stage.levels, stage.optimizer
+    settings, _ = settings_with_defaults(pair, fixed_grid, moving_grid, *methods, order=1)
     if not has_curvature(settings.similarity) or isinstance(settings.optimizer, (Demons, SyN)):
         raise ValueError(
             f"the deviation needs a similarity with a curvature, not {settings.similarity}, and an optimizer that "

@@ -14,6 +14,7 @@ from deqjax.registration.attention.line_examples import draw_examples
 from deqjax.registration.field_uncertainty import field_deviation
 from deqjax.registration.files import read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
+from deqjax.registration.inputs import Images
 from deqjax.registration.itk_transforms import ras_to_lps
 from deqjax.registration.landmarks import Landmarks, read_points
 from deqjax.registration.measures import volume_change
@@ -133,8 +134,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--deviation",
         action="store_true",
-        help="write deviation.nii.gz, the standard deviation of the displacement of the last stage, in mm, if its noise "
-        "is independent; for rigid, affine and free-form with mse, ncc or local-ncc",
+        help="write deviation.nii.gz, the standard deviation of the displacement of the last stage in mm, if its "
+        "noise is independent; for rigid, affine and free-form with mse, ncc or local-ncc",
     )
     command.add_argument(
         "--spacing",
@@ -176,7 +177,9 @@ def register_files(args: argparse.Namespace) -> int:
     moving_mask = None if args.moving_mask is None else placed_mask(args.moving_mask, args.moving, moving_grid) > 0.5
     masked = moving if moving_mask is None else jnp.where(moving_mask, moving, jnp.nan)
     channels = [_read_channel(channel, args, fixed_grid, moving_grid) for channel in args.channel]
-    landmarks = None if args.landmarks is None else _read_landmarks(*args.landmarks, args.landmark_weight)
+    landmarks = (
+        None if args.landmarks is None else _read_landmarks(args.landmarks[0], args.landmarks[1], args.landmark_weight)
+    )
     similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
     levels = None if args.levels is None else tuple(args.levels)
     model = _model_for(args, fixed_grid)
@@ -193,7 +196,7 @@ def register_files(args: argparse.Namespace) -> int:
     print(f"start {start}", flush=True)
     warnings = []
     grids: dict[str, Any] = {"fixed_grid": fixed_grid, "moving_grid": moving_grid}
-    images: Any = (fixed, moving)
+    images: tuple[Images, Images] = (fixed, moving)
     if channels:
         images = [fixed, *(one for one, _, _, _ in channels)], [moving, *(other for _, other, _, _ in channels)]
     given: dict[str, Any] = grids | {"moving_mask": moving_mask, "landmarks": landmarks}

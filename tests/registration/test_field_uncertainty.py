@@ -1,16 +1,16 @@
 """The standard deviation of a map: dense algebra, the noise, and the spread of repeated registrations."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from geometry import last_objective
 
 from deqjax.registration import Grid, field_deviation, register, register_pairs, similarities, transforms
 from deqjax.registration.field_uncertainty import inverse_root_product
-from deqjax.registration.inputs import checked_pair, settings_with_defaults
-from deqjax.registration.multiresolution import level_objective
 from deqjax.registration.regularizers import Bending
 from deqjax.registration.stages import Stage, named_stage
 
@@ -33,7 +33,9 @@ def test_the_samples_have_the_inverse_of_the_hessian_as_covariance(float64):
     factor = random.randn(24, 24) * np.logspace(-1.5, 1, 24)
     hessian = factor @ factor.T + 0.01 * np.eye(24)
     root = jax.jit(
-        jax.vmap(lambda z: inverse_root_product(lambda p: hessian @ p, jnp.diag(hessian), z, 24), out_axes=1)
+        jax.vmap(
+            lambda z: inverse_root_product(lambda p: jnp.asarray(hessian) @ p, jnp.diag(hessian), z, 24), out_axes=1
+        )
     )(jnp.eye(24))
     # R depends on z, because the Krylov space does, but in exact arithmetic all agree on D^(-1/2) (...)^(-1/2).
     np.testing.assert_allclose(root @ root.T, np.linalg.inv(hessian), rtol=1e-3, atol=1e-6)
@@ -47,9 +49,7 @@ def test_the_deviation_agrees_with_the_dense_inverse_and_grows_with_the_noise():
         fixed, moving = noisy(level), pattern(0.4)
         found = register(fixed, moving, *METHODS)
         deviation, grid = field_deviation(found, fixed, moving, STAGE, samples=400, products=98)
-        pair, *grids = checked_pair(fixed, moving, None, None)
-        settings, _ = settings_with_defaults(pair, *grids, *METHODS, None, 1)
-        objective = level_objective(pair, *grids, settings.plan[-1], settings)
+        objective, _ = last_objective(fixed, moving, *METHODS[:3])
         model, basis = objective.quadratic(found.parameters), jnp.eye(found.parameters.size)
         shape = found.parameters.shape
         hessian = np.stack([np.ravel(model.product(one.reshape(shape))) for one in basis])
@@ -91,8 +91,6 @@ def test_the_deviation_predicts_the_spread_of_repeated_registrations():
     ],
 )
 def test_what_has_no_deviation_raises(change: Any, message):
-    import dataclasses
-
     found = register(pattern(0.0), pattern(0.4), transforms.FreeForm(8.0), levels=(1.0,))
     stage = change.pop("stage", None) or dataclasses.replace(STAGE, **change)
     with pytest.raises(ValueError, match=message):
