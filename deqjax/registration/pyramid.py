@@ -40,10 +40,7 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
     >>> [level.fixed_factors for level in plan_levels(grid, grid, (4.0, 1.0))]
     [(4, 4, 1), (1, 1, 1)]
     """
-    finest = float(np.min(fixed_grid.spacing()))
-    if levels is None:
-        size = max(n * float(s) for n, s in zip(fixed_grid.shape, np.asarray(fixed_grid.spacing()), strict=True))
-        levels = tuple(f * finest for f in (4, 2, 1) if f == 1 or size / (f * finest) >= 8)
+    levels = default_levels(fixed_grid) if levels is None else levels
     if not levels or min(levels) <= 0 or any(a < b for a, b in pairwise(levels)):
         raise ValueError(f"levels {levels}: give voxel sizes above zero in mm, from coarse to fine")
     count = len(levels)
@@ -51,6 +48,17 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
         Level(_shrink_factors(fixed_grid, size), _shrink_factors(moving_grid, size), 2 ** (count - 1 - k))
         for k, size in enumerate(levels)
     )
+
+
+def default_levels(grid: Grid) -> tuple[float, ...]:
+    """Return 4, 2 and 1 times the finest voxel in mm, without those that leave fewer than 8 voxels.
+
+    >>> default_levels(Grid.of((20, 20)))
+    (2.0, 1.0)
+    """
+    finest = float(np.min(grid.spacing()))
+    size = max(n * float(s) for n, s in zip(grid.shape, np.asarray(grid.spacing()), strict=True))
+    return tuple(f * finest for f in (4, 2, 1) if f == 1 or size / (f * finest) >= 8)
 
 
 def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.Array, Grid]:

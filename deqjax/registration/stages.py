@@ -1,7 +1,7 @@
 """Registration in stages: each stage starts from the map of the one before it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jax.typing import ArrayLike
 
@@ -9,12 +9,13 @@ from deqjax.registration.grid import Grid
 from deqjax.registration.inputs import Images
 from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.optimizers import SyN
+from deqjax.registration.optimizers import LBFGS, GaussNewton, SyN
+from deqjax.registration.pyramid import default_levels
 from deqjax.registration.registering import register
 from deqjax.registration.regularizers import Bending
 from deqjax.registration.similarities import NCC, LocalNCC
 from deqjax.registration.transforms import Affine, Dense, FreeForm, Rigid, Velocity
-from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
+from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform, has_curvature
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,25 @@ def named_stage(
     if name == "syn":
         return Stage(Velocity(smoothing=0.0, steps=6), chosen, levels=levels, optimizer=SyN())
     raise ValueError(f"there is no stage {name!r}: choose from {', '.join(STAGES)}")
+
+
+def faster(stage: Stage, grid: Grid) -> Stage:
+    """Return a stage without the finest default level and with at most half of the steps, for a first look.
+
+    Levels that the stage names are kept.
+
+    Args:
+      stage: the settings, such as those of `named_stage`.
+      grid: the grid of the fixed image.
+
+    >>> faster(named_stage("syn"), Grid.of((64, 64), spacing=2.0)).levels
+    (8.0, 4.0)
+    """
+    default = default_levels(grid)
+    optimizer: Optimizer = GaussNewton(steps=5, products=6) if has_curvature(stage.similarity) else LBFGS(steps=20)
+    if isinstance(stage.optimizer, SyN):
+        optimizer = replace(stage.optimizer, steps=40, step=0.5)
+    return replace(stage, levels=stage.levels or default[:-1] or default, optimizer=optimizer)
 
 
 def register_stages(

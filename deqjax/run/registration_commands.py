@@ -22,7 +22,7 @@ from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.pictures import save_picture
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation, WeightedSum
 from deqjax.registration.slices import check_parallel
-from deqjax.registration.stages import STAGES, Stage, named_stage, register_stages
+from deqjax.registration.stages import STAGES, Stage, faster, named_stage, register_stages
 from deqjax.registration.starts import STARTS, find_start
 from deqjax.registration.trained_networks import TrainedNetwork, load_network
 from deqjax.registration.transform_files import write_transform
@@ -92,6 +92,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--similarity",
         choices=list(SIMILARITIES),
         help="by default ncc for rigid and affine, and local-ncc for the other stages",
+    )
+    command.add_argument(
+        "--preset",
+        choices=["default", "fast"],
+        default="default",
+        help="fast: without the finest level, unless --levels names it, and with at most half of the steps",
     )
     command.add_argument(
         "--levels", nargs="+", type=float, metavar="MM", help="the voxel sizes in mm, from coarse to fine"
@@ -188,6 +194,8 @@ def register_files(args: argparse.Namespace) -> int:
         None if name == "model" else named_stage(name, similarity, args.spacing, args.bending, levels) for name in names
     ]
     stages = [None if stage is None else _with_channels(stage, channels) for stage in stages]
+    if args.preset == "fast":
+        stages = [None if stage is None else faster(stage, fixed_grid) for stage in stages]
     if args.deviation and not (names[-1] in DEVIATION_STAGES and stages[-1] and has_curvature(stages[-1].similarity)):
         raise ValueError("--deviation needs a last stage rigid, affine or free-form, with mse, ncc or local-ncc")
     first = named_stage(args.stages[0], similarity).similarity

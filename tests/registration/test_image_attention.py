@@ -1,5 +1,6 @@
 """Registration of images by attention, and its training."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -104,10 +105,14 @@ def test_blocks_and_the_norm_of_the_features_do_not_change_the_map():
     parameters = plain.init(jax.random.key(0), fixed, moving, grid)["params"]
     parameters["log_temperature"] = -jnp.log(jnp.array(16.0))
     layers = {name: value for name, value in parameters.items() if name != "log_temperature"}
-    size = lambda network, params: jnp.sum(network.apply({"params": params}, fixed, moving, grid).vectors ** 2)
+
+    def size(params, network, more):
+        return jnp.sum(network.apply({"params": params | more}, fixed, moving, grid).vectors ** 2)
+
+    rest = {"log_temperature": parameters["log_temperature"]}
     expected, found = (
-        jax.jit(jax.value_and_grad(lambda params, network=network: size(network, params | rest)))(layers)
-        for network, rest in ((plain, {"log_temperature": parameters["log_temperature"]}), (other, {}))
+        jax.jit(jax.value_and_grad(partial(size, network=network, more=more)))(layers)
+        for network, more in ((plain, rest), (other, {}))
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-3), found, expected)
 
