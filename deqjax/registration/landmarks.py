@@ -74,11 +74,14 @@ def read_points(path: Path) -> tuple[np.ndarray, list[dict[str, str]]]:
       The points, (n, d), and all rows as they are.
 
     Raises:
-      ValueError: if the columns or all rows are missing, or a coordinate is not a number.
+      ValueError: if it is not a CSV file, the columns or all rows are missing, or a coordinate is not a number.
     """
-    with open(path, newline="") as file:
-        rows = csv.DictReader(file)
-        columns, table = list(rows.fieldnames or ()), list(rows)
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            columns, table = list(rows.fieldnames or ()), list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: cannot be read as a CSV file: {error}") from error
     axes = [name for name in ("x", "y", "z") if name in columns]
     if len(axes) < 2 or not table:
         found = f"{len(table)} rows with the columns {', '.join(columns)}"

@@ -18,7 +18,7 @@ from deqjax.registration.measures import (
     volume_change,
 )
 from deqjax.registration.objective import Objective
-from deqjax.registration.pyramid import Level, shrink
+from deqjax.registration.pyramid import Level, shrink, shrink_mask
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
 
 FORBIDDEN_OVERLAP, FLAGGED_OVERLAP = 0.5, 0.6
@@ -172,9 +172,6 @@ def level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Leve
     """Return the objective of one level; see `register_levels` for the arguments."""
     fixed, grid = shrink(pair.fixed, fixed_grid, level.fixed_factors)
     moving, moving_level_grid = shrink(pair.moving, moving_grid, level.moving_factors)
-    moving_mask = pair.moving_mask
-    if moving_mask is not None:
-        moving_mask = (shrink(moving_mask, moving_grid, level.moving_factors)[0] > 0.5).astype(moving_mask.dtype)
     return Objective(
         fixed,
         interpolation_coefficients(moving, moving_grid.ndim, settings.order),
@@ -187,7 +184,7 @@ def level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Leve
         settings.regularizer,
         level.scale,
         settings.order,
-        moving_mask,
+        shrink_mask(pair.moving_mask, moving_grid, level.moving_factors),
         landmarks=pair.landmarks,
     )
 

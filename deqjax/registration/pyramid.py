@@ -81,6 +81,15 @@ def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.
     return smoothed[tuple(slice(None, None, f) for f in factors)], grid.strided(factors)
 
 
+def shrink_mask(mask: jax.Array | None, grid: Grid, factors: tuple[int, ...]) -> jax.Array | None:
+    """Shrink a mask of zeros and ones to zeros and ones; None stays None.
+
+    >>> shrink_mask(jnp.array([[1.0, 1.0, 0.0, 0.0]]), Grid.of((1, 4)), (1, 2))
+    Array([[1., 0.]], dtype=float32)
+    """
+    return None if mask is None else (shrink(mask, grid, factors)[0] > 0.5).astype(mask.dtype)
+
+
 def _shrink_factors(grid: Grid, size: float) -> tuple[int, ...]:
     return tuple(
         max(1, min(round(size / float(s)), n)) for n, s in zip(grid.shape, np.asarray(grid.spacing()), strict=True)

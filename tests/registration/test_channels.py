@@ -37,9 +37,7 @@ def offset(found: Any) -> np.ndarray:
 
 
 def test_points_outside_the_moving_mask_do_not_count():
-    plain = offset(register(FIXED, SPOILED, **RIGID))
     found = register(FIXED, SPOILED, moving_mask=USED, **RIGID)
-    assert np.abs(plain - SHIFT).max() > 0.3
     np.testing.assert_allclose(offset(found), SHIFT, atol=0.06)
     other = np.where(USED, SPOILED, -50.0)  # also not on coarse levels
     np.testing.assert_array_equal(offset(register(FIXED, other, moving_mask=USED, **RIGID)), offset(found))
@@ -58,47 +56,45 @@ TWO = similarities.WeightedSum((similarities.NCC(), similarities.MSE()), (1.0, 0
 POINTS = np.array([[8.0, 9.0], [15.0, 12.0], [11.0, 17.0]])
 
 
-def test_the_quadratic_model_of_channels_and_landmarks_agrees_with_dense_algebra(float64):
+def test_the_quadratic_model_of_channels_and_landmarks_is_that_of_all_residuals(float64):
     """For the mean squared error and a free-form map, the Gauss-Newton matrix is ``J^T J`` of all residuals."""
     similarity = similarities.WeightedSum((similarities.MSE(), similarities.MSE()), (1.0, 0.3))
     landmarks = Landmarks(jnp.asarray(POINTS), jnp.asarray(POINTS + 1.5), 0.02)
     images = [FIXED, spots([0, 0], 5)], [MOVING, spots(SHIFT, 5)]
     objective, start = last_objective(*images, transforms.FreeForm(12.0), similarity, Bending(0.1), landmarks=landmarks)
-    start = start + 0.1 * np.random.RandomState(0).randn(*start.shape)
+    random = np.random.RandomState(0)
+    start, direction = start + 0.1 * random.randn(*start.shape), random.randn(*start.shape)
 
-    def residuals(flat):
-        parameters = flat.reshape(start.shape)
+    def residuals(parameters):
         warped, mask = objective.warped(objective.displacement(parameters))
         scale = jnp.sqrt(2 * mask[..., None] / mask.sum() * jnp.array([1.0, 0.3]))
         points = objective.map(parameters).apply_points(landmarks.fixed)
         distance = jnp.sqrt(2 * 0.02 / 3) * (points - landmarks.moving)
         return jnp.concatenate([(scale * (warped - objective.fixed)).ravel(), distance.ravel()])
 
-    flat = start.ravel()
-    jacobian, model = jax.jacobian(residuals)(flat), objective.quadratic(start)
-    penalty = jax.hessian(lambda flat: objective.penalty(flat.reshape(start.shape)))(flat)
-    direction = np.random.RandomState(1).randn(*start.shape)
-    expected = (jacobian.T @ jacobian + penalty) @ direction.ravel()
-    np.testing.assert_allclose(model.product(direction).ravel(), expected, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(model.gradient, jax.grad(objective.value)(start), rtol=1e-6, atol=1e-10)
-    np.testing.assert_allclose(model.value, (residuals(flat) ** 2).sum() / 2 + objective.penalty(start), rtol=1e-9)
+    def expected(start):
+        values, along = jax.jvp(residuals, (start,), (direction,))
+        (product,) = jax.vjp(residuals, start)[1](along)
+        gradient, curved = jax.jvp(jax.grad(objective.penalty), (start,), (direction,))
+        (slope,) = jax.vjp(residuals, start)[1](values)
+        return jnp.sum(values**2) / 2 + objective.penalty(start), slope + gradient, product + curved
+
+    def found(start):
+        model = objective.quadratic(start)
+        return model.value, model.gradient, model.product(direction)
+
+    for a, b in zip(jax.jit(found)(start), jax.jit(expected)(start), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-def test_the_force_of_one_channel_is_that_of_its_image(float64):
-    channels = [FIXED, np.eye(26, 23)], [MOVING, np.eye(26, 23)[::-1]]
+def test_the_force_is_that_of_the_channels_with_a_weight_where_the_moving_mask_is():
+    noise = np.random.RandomState(2).rand(2, *GRID.shape)
     similarity = similarities.WeightedSum((similarities.MSE(), similarities.MSE()), (1.0, 0.0))
     flow, still = transforms.Velocity(), jnp.zeros((*GRID.shape, 2))
-    one, two = (
-        last_objective(FIXED, MOVING, flow, similarities.MSE())[0],
-        last_objective(*channels, flow, similarity)[0],
-    )
-    np.testing.assert_allclose(force(two, still, jnp.asarray(0.1)), force(one, still, jnp.asarray(0.1)), atol=1e-12)
-
-
-def test_the_demons_ignore_what_the_moving_mask_hides():
-    flow = transforms.Velocity(smoothing=2.0)
-    given = last_objective(FIXED, SPOILED, flow, similarities.MSE(), moving_mask=USED)[0]
-    found = force(given, jnp.zeros((*GRID.shape, 2)), jnp.asarray(0.1))
+    one, _ = last_objective(FIXED, SPOILED, flow, similarities.MSE(), moving_mask=USED)
+    two, _ = last_objective([FIXED, noise[0]], [SPOILED, noise[1]], flow, similarity, moving_mask=USED)
+    expected, found = (force(objective, still, jnp.asarray(0.1)) for objective in (one, two))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.any(found[:, 14:])
     assert np.abs(found[:, :13]).max() > 0.1
 
@@ -107,8 +103,10 @@ def test_the_demons_ignore_what_the_moving_mask_hides():
     "transform",
     [
         transforms.Affine(),
-        transforms.FreeForm(8.0),
-        *(pytest.param(t, marks=pytest.mark.slow) for t in (transforms.Dense(4.0), transforms.Velocity(4.0))),
+        *(
+            pytest.param(transform, marks=pytest.mark.slow)
+            for transform in (transforms.FreeForm(8.0), transforms.Dense(4.0), transforms.Velocity(4.0))
+        ),
     ],
     ids=lambda transform: type(transform).__name__,
 )

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,8 @@ def test_points_outside_keep_a_region_without_structure_in_place():
     largest = []
     for outside in (0, 3):
         attention = ImageAttention(width=8, radius=9.0, passes=1, outside=outside)
-        found = attention.apply(attention.init(jax.random.key(0), flat, flat, grid), flat, flat, grid)
+        parameters = attention.init(jax.random.key(0), flat, flat, grid)
+        found: Any = attention.apply(parameters, flat, flat, grid)
         largest.append(float(jnp.abs(found.vectors).max()))
     assert largest[0] > 1
     assert largest[1] < 1e-3
