@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.inputs import Images, checked_pair, settings_with_defaults
+from deqjax.registration.interpolation import Order
 from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Pair, Registration, Settings, level_objective
 from deqjax.registration.optimizers import Demons, SyN
@@ -29,6 +30,7 @@ def field_deviation(
     *,
     fixed_grid: Grid | None = None,
     moving_grid: Grid | None = None,
+    order: Order = 1,
     moving_mask: ArrayLike | None = None,
     landmarks: Landmarks | None = None,
     correlated: float = 1.0,
@@ -60,6 +62,7 @@ def field_deviation(
       init: the map with which the stage started; the deviation is that of the map of the stage alone.
       fixed_grid: see `deqjax.registration.register`.
       moving_grid: see `deqjax.registration.register`.
+      order: see `deqjax.registration.register`.
       moving_mask: see `deqjax.registration.register`.
       landmarks: see `deqjax.registration.register`.
       correlated: the number of neighbouring voxels whose residuals count as one; the deviation grows with its root.
@@ -91,7 +94,7 @@ def field_deviation(
         fixed, moving, fixed_grid, moving_grid, mask, moving_mask, init, landmarks
     )
     methods = stage.transform, stage.similarity, stage.regularizer, stage.levels, stage.optimizer
-    settings, _ = settings_with_defaults(pair, fixed_grid, moving_grid, *methods, order=1)
+    settings, _ = settings_with_defaults(pair, fixed_grid, moving_grid, *methods, order)
     if not has_curvature(settings.similarity) or isinstance(settings.optimizer, (Demons, SyN)):
         raise ValueError(
             f"the deviation needs a similarity with a curvature, not {settings.similarity}, and an optimizer that "

@@ -135,10 +135,11 @@ def checked_pair(
 
 
 def _channels(image: Images) -> Sequence[ArrayLike] | None:
-    """Return the channels of a list of arrays; None for an image, which may also be a nested list of numbers."""
+    """Return the channels of a list of arrays; None for an image, which may also be a list of its rows."""
     if not isinstance(image, (list, tuple)):
         return None
-    return image if image and all(isinstance(one, (np.ndarray, jax.Array)) for one in image) else None
+    arrays = all(isinstance(one, (np.ndarray, jax.Array)) and one.ndim > 1 for one in image)
+    return image if image and arrays else None
 
 
 def _masked_channels(name: str, image: Images, grid: Grid | None) -> tuple[jax.Array, Grid, jax.Array | None]:

@@ -111,7 +111,8 @@ class Objective:
         warped, mask = self.warped(self.displacement(parameters))
         in_view = self._in_view(mask)
         value = self.similarity(self.fixed, warped, jnp.where(in_view, mask, self.mask), self.fixed_grid)
-        return jnp.where(in_view, value + self.penalty(parameters) + self._landmark_term(parameters), jnp.inf)
+        value = value + self.penalty(parameters) + jnp.sum(self.landmark_residual(parameters) ** 2) / 2
+        return jnp.where(in_view, value, jnp.inf)
 
     def quadratic(self, parameters: jax.Array) -> QuadraticModel:
         """Return the Gauss-Newton model: the exact gradient, ``B^T g c g^T B + J^T J``, and the Hessian of the penalty.
@@ -145,11 +146,8 @@ class Objective:
             return image + penalty_product(direction) + pull_points(push_points(direction))[0]
 
         gradient = pull(weighted(force))[0] + penalty_gradient + pull_points(residual)[0]
-        value = value + penalty + self._landmark_term(parameters)
+        value = value + penalty + jnp.sum(residual**2) / 2
         return QuadraticModel(jnp.where(in_view, value, jnp.inf), gradient, product)
-
-    def _landmark_term(self, parameters: jax.Array) -> jax.Array:
-        return jnp.sum(self.landmark_residual(parameters) ** 2) / 2
 
     def _in_view(self, covered: jax.Array) -> jax.Array:
         return jnp.asarray(True) if self.smallest_overlap is None else jnp.sum(covered) >= self.smallest_overlap
