@@ -3,9 +3,9 @@
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz [--model FOLDER ...] [--weights W ...]
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz --synthetic FOLDER
 
-It measures the networks that come with deqjax and those of the folders, conditional ones with each of the ``--weights``.
-The voxels of the file count as those of the training. ``--synthetic`` measures the error of a network on synthetic warps
-of the 20 people, as `deqjax train registration/synthetic_warps` draws them.
+It measures the networks that come with deqjax and those of the folders, conditional ones with each weight of
+``--weights``. The voxels of the file count as those of the training. ``--synthetic`` measures the error of a network on
+synthetic warps of the 20 people, as `deqjax train registration/synthetic_warps` draws them.
 """
 
 import argparse
