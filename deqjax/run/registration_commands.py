@@ -97,7 +97,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--preset",
         choices=["default", "fast"],
         default="default",
-        help="fast: without the finest level, unless --levels names it, and with at most half of the steps",
+        help="fast: without the finest level, unless --levels names it, and with fewer steps of syn",
     )
     command.add_argument(
         "--levels", nargs="+", type=float, metavar="MM", help="the voxel sizes in mm, from coarse to fine"
