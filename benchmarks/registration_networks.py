@@ -11,6 +11,7 @@ synthetic warps of the 20 people, as `deqjax train registration/synthetic_warps`
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,9 +49,8 @@ def main(args):
         name, (network, parameters, _, _) = Path(given).name, load_network(given)
         if getattr(network, "conditional", False):
             for weight in args.weights:
-                rows[f"{name}, weight {weight}"] = partial(
-                    apply, (network.clone(weight=weight), parameters, None), None
-                )
+                given_weight: Any = network.clone(weight=weight)  # type: ignore[attr-defined]  # a Flax module
+                rows[f"{name}, weight {weight}"] = partial(apply, (given_weight, parameters, None), None)
             continue
         trained = network, parameters, None
         rows[name] = partial(apply, trained, None)
