@@ -196,6 +196,8 @@ def register_files(args: argparse.Namespace) -> int:
     stages = [None if stage is None else _with_channels(stage, channels) for stage in stages]
     if args.preset == "fast":
         stages = [None if stage is None else faster(stage, fixed_grid) for stage in stages]
+    if landmarks is not None and "syn" in names:
+        raise ValueError("--landmarks: syn has no landmark term; use affine, free-form or dense")
     if args.deviation and not (names[-1] in DEVIATION_STAGES and stages[-1] and has_curvature(stages[-1].similarity)):
         raise ValueError("--deviation needs a last stage rigid, affine or free-form, with mse, ncc or local-ncc")
     first = named_stage(args.stages[0], similarity).similarity

@@ -51,7 +51,7 @@ def test_volumes_are_matched_without_a_fold_in_stages():
     assert float(found.status.folds) == 0
     inner = grid.points()[5:-5, 5:-5, 5:-5]
     back = found.map.inverse().apply_points(found.map.apply_points(inner))
-    np.testing.assert_allclose(back, inner, atol=0.3)  # The voxels are up to 2 mm.
+    assert float(jnp.mean(jnp.linalg.norm(back - inner, axis=-1))) < 0.1
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -323,6 +323,7 @@ def test_options_that_do_not_fit_are_refused_before_the_work(files):
         (["--channel", *names[:2], "ncc", "much"], "'much' is not a number"),
         (["--deviation", "--stages", "affine", "syn"], "--deviation needs a last stage"),
         (["--deviation", "--similarity", "mi"], "--deviation needs a last stage"),
+        (["--landmarks", *[str(files / "one.csv")] * 2, "--stages", "affine", "syn"], "syn has no landmark term"),
         (["--landmarks", names[0], names[0]], "fixed.nii.gz: cannot be read as a CSV file"),
         (["--landmarks", str(files / "one.csv"), str(files / "two.csv")], "corresponds to the same row"),
     ):
