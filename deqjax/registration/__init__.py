@@ -13,10 +13,12 @@ from deqjax.registration import (
     transforms,
 )
 from deqjax.registration.attention import AttentionRegistration, FunctionInverse
+from deqjax.registration.field_uncertainty import field_deviation
 from deqjax.registration.files import read_displacement, read_image, write_displacement, write_image
 from deqjax.registration.grid import Grid
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.interpolation import interpolate
+from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
 from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
@@ -34,6 +36,7 @@ __all__ = [
     "FunctionInverse",
     "Grid",
     "ImageAttention",
+    "Landmarks",
     "PyramidNet",
     "Registration",
     "SyntheticWarps",
@@ -43,6 +46,7 @@ __all__ = [
     "align_axes",
     "align_centres",
     "demons",
+    "field_deviation",
     "interpolate",
     "learning",
     "load_network",

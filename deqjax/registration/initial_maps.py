@@ -13,11 +13,11 @@ from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.inputs import checked_image, checked_mask
 from deqjax.registration.objective import Objective
 from deqjax.registration.optimizers import GaussNewton
-from deqjax.registration.pyramid import Level, plan_levels, shrink
+from deqjax.registration.pyramid import Level, plan_levels, shrink, shrink_mask
 from deqjax.registration.similarities import NCC
 from deqjax.registration.transforms import LinearMap, Rigid
 from deqjax.registration.transforms.linear import spread_rotations
-from deqjax.registration.types import LeastSquares
+from deqjax.registration.types import LeastSquares, has_curvature
 from deqjax.scaling import power_of_two_scale
 
 
@@ -81,6 +81,7 @@ def multi_start(
     rotations: int | None = None,
     steps: int = 10,
     size: float | None = None,
+    moving_mask: ArrayLike | None = None,
 ) -> LinearMap:
     """Refine many rigid maps by a few steps on one coarse level, all under `vmap`, and return the best: an ``init``.
 
@@ -97,6 +98,7 @@ def multi_start(
       rotations: the number of rotations that are spread evenly; 12 in 2-D and 64 in 3-D by default.
       steps: the number of steps of `GaussNewton` for each candidate.
       size: the voxel size of the coarse level, in mm; a sixteenth of the longest side of the fixed image by default.
+      moving_mask: 1 where the moving image counts, else 0, (x, y[, z]); None for all voxels.
 
     Raises:
       ValueError: as `register`, or if there is less than one rotation or step, or the similarity has no curvature.
@@ -119,9 +121,10 @@ def multi_start(
         size = float(np.max(np.asarray(fixed_grid.spacing()) * np.asarray(fixed.shape))) / 16
     (level,) = plan_levels(fixed_grid, moving_grid, (size,))
     similarity = NCC() if similarity is None else similarity
-    if not isinstance(similarity, LeastSquares):
+    if not has_curvature(similarity):
         raise ValueError(f"multi_start needs a similarity with a curvature, such as NCC(); {similarity} has none")
-    return _best_start(fixed, moving, weights, fixed_grid, moving_grid, level, similarity, rotations, steps)
+    known = None if moving_mask is None else checked_mask(moving_mask, moving.shape, "moving mask")
+    return _best_start(fixed, moving, weights, known, fixed_grid, moving_grid, level, similarity, rotations, steps)
 
 
 @partial(jax.jit, static_argnames=("level", "similarity", "rotations", "steps"))
@@ -129,6 +132,7 @@ def _best_start(
     fixed: jax.Array,
     moving: jax.Array,
     mask: jax.Array,
+    moving_mask: jax.Array | None,
     fixed_grid: Grid,
     moving_grid: Grid,
     level: Level,
@@ -139,6 +143,7 @@ def _best_start(
     coarse_fixed, coarse_grid = shrink(fixed, fixed_grid, level.fixed_factors)
     coarse_moving, coarse_moving_grid = shrink(moving, moving_grid, level.moving_factors)
     coarse_mask, _ = shrink(mask, fixed_grid, level.fixed_factors)
+    known = shrink_mask(moving_mask, moving_grid, level.moving_factors)
     spread = maps_about_centres(spread_rotations(rotations, fixed.ndim), fixed, moving, fixed_grid, moving_grid)
     axes = axis_alignments(fixed, moving, fixed_grid, moving_grid)
     starts: LinearMap = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), spread, axes)
@@ -146,7 +151,7 @@ def _best_start(
 
     def refine(start: LinearMap) -> tuple[LinearMap, jax.Array, jax.Array]:
         images = (coarse_fixed, coarse_moving, coarse_mask, coarse_grid, coarse_moving_grid)
-        objective = Objective(*images, start, transform, similarity, None, 1, 1)
+        objective = Objective(*images, start, transform, similarity, None, 1, 1, known)
         parameters, _ = GaussNewton(steps=steps).minimise(objective, transform.init(coarse_grid))
         warped, covered = objective.warped(objective.displacement(parameters))
         value = similarity(coarse_fixed, warped, covered, coarse_grid)

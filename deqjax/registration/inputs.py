@@ -1,6 +1,7 @@
 """Checks of the inputs of a registration, and the default settings. These functions run outside ``jit``."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +9,18 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.ndimage import distance_transform_edt
 
-from deqjax.registration.grid import Grid, check_grid
+from deqjax.registration.grid import Grid, check_dimensions, check_grid
 from deqjax.registration.interpolation import Order
+from deqjax.registration.landmarks import Landmarks, checked_landmarks
 from deqjax.registration.multiresolution import Pair, Settings
 from deqjax.registration.optimizers import LBFGS, Demons, GaussNewton, SyN
 from deqjax.registration.pyramid import plan_levels
-from deqjax.registration.similarities import MSE
+from deqjax.registration.similarities import MSE, WeightedSum
 from deqjax.registration.transforms import Dense, Velocity
-from deqjax.registration.types import LeastSquares, Map, Optimizer, Regularizer, Similarity, Transform
+from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform, has_curvature
+
+Images = ArrayLike | Sequence[ArrayLike]
+"""An image, or a list of images on one grid: its channels."""
 
 
 def checked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Array, Grid]:
@@ -77,6 +82,86 @@ def masked_image(name: str, image: ArrayLike, grid: Grid | None) -> tuple[jax.Ar
     return filled, grid, jnp.asarray(known, float)
 
 
+def checked_pair(
+    fixed: Images,
+    moving: Images,
+    fixed_grid: Grid | None,
+    moving_grid: Grid | None,
+    mask: ArrayLike | None = None,
+    moving_mask: ArrayLike | None = None,
+    init: Map | None = None,
+    landmarks: Landmarks | None = None,
+    number: str = "",
+) -> tuple[Pair, Grid, Grid]:
+    """Check the arrays of a registration.
+
+    Voxels of the moving image outside its mask become NaN: they are replaced by the nearest value and do not count.
+
+    Args:
+      fixed: see `deqjax.registration.register`.
+      moving: see `deqjax.registration.register`.
+      fixed_grid: see `deqjax.registration.register`.
+      moving_grid: see `deqjax.registration.register`.
+      mask: see `deqjax.registration.register`.
+      moving_mask: see `deqjax.registration.register`.
+      init: see `deqjax.registration.register`.
+      landmarks: see `deqjax.registration.register`.
+      number: what follows the name of an image in an error message, such as " image 3".
+
+    Returns:
+      The pair, and the grids of both images.
+
+    Raises:
+      ValueError: as `register`.
+
+    >>> checked_pair(np.eye(3), np.eye(3), None, None)[0].mask.shape
+    (3, 3)
+    """
+    if moving_mask is not None:
+        channels = _channels(moving)
+        first = moving if channels is None else channels[0]
+        outside = np.asarray(checked_mask(moving_mask, np.shape(cast(ArrayLike, first)), "moving mask")) == 0
+        hidden = lambda channel: np.where(outside, np.nan, _numbers("moving", channel))
+        moving = hidden(moving) if channels is None else [hidden(channel) for channel in channels]
+    fixed_image, fixed_grid, known = _masked_channels(f"fixed{number}", fixed, fixed_grid)
+    moving_image, moving_grid, moving_known = _masked_channels(f"moving{number}", moving, moving_grid)
+    check_dimensions(fixed_grid, moving_grid)
+    if fixed_image.shape[fixed_grid.ndim :] != moving_image.shape[moving_grid.ndim :]:
+        raise ValueError("the fixed and the moving image need the same number of channels")
+    mask = checked_mask(mask, fixed_grid.shape)
+    mask = mask if known is None else mask * known
+    if not bool(jnp.any(mask > 0)):
+        raise ValueError(f"fixed{number}: every voxel of the mask is NaN: there is nothing to register")
+    landmarks = checked_landmarks(landmarks, fixed_grid)
+    return (
+        Pair(fixed_image, moving_image, mask, checked_init(init, fixed_grid.ndim), moving_known, landmarks),
+        fixed_grid,
+        moving_grid,
+    )
+
+
+def _channels(image: Images) -> Sequence[ArrayLike] | None:
+    """Return the channels of a list of arrays; None for an image, which may also be a list of its rows."""
+    if not isinstance(image, (list, tuple)):
+        return None
+    arrays = all(isinstance(one, (np.ndarray, jax.Array)) and one.ndim > 1 for one in image)
+    return image if image and arrays else None
+
+
+def _masked_channels(name: str, image: Images, grid: Grid | None) -> tuple[jax.Array, Grid, jax.Array | None]:
+    """Do `masked_image` for an image or for each channel, (*grid.shape, channels); a voxel needs all channels."""
+    channels = _channels(image)
+    if channels is None:
+        return masked_image(name, cast(ArrayLike, image), grid)
+    checked = [masked_image(f"{name}, channel {k}", channel, grid) for k, channel in enumerate(channels)]
+    shapes = [values.shape for values, _, _ in checked]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"{name}: channels of shapes {shapes}: all channels lie on one grid")
+    known = [one for _, _, one in checked if one is not None]
+    together = jnp.prod(jnp.stack(known), axis=0) if known else None
+    return jnp.stack([values for values, _, _ in checked], axis=-1), checked[0][1], together
+
+
 def _numbers(name: str, image: ArrayLike) -> np.ndarray:
     if isinstance(image, np.ma.MaskedArray):
         image = np.ma.filled(image.astype(np.result_type(image.dtype, np.float32)), np.nan)
@@ -110,8 +195,8 @@ def in_default_type(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, default) if real(leaf) else leaf, tree)
 
 
-def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
-    """Check a mask and return the weights of the voxels of the fixed image: ones if there is no mask, 0 for NaN.
+def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str = "mask") -> jax.Array:
+    """Check a mask and return the weights of the voxels of its image: ones if there is no mask, 0 for NaN.
 
     Raises:
       ValueError: if the mask is not real, or has another shape, a weight below 0 or infinite, or no weight above 0.
@@ -121,12 +206,12 @@ def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """
     weights = np.ones(shape) if mask is None else np.asarray(mask)
     if weights.dtype.kind not in "biuf" and not jnp.issubdtype(weights.dtype, jnp.floating):
-        raise ValueError(f"the mask has the type {weights.dtype}: it needs real weights")
+        raise ValueError(f"the {name} has the type {weights.dtype}: it needs real weights")
     weights = np.where(np.isnan(weights), 0, weights)
     if weights.shape != shape or not np.all((weights >= 0) & (weights < np.inf)) or not np.any(weights > 0):
         raise ValueError(
-            f"the mask has shape {weights.shape} and weights from {weights.min()} to {weights.max()}: it needs the "
-            f"shape {shape} of the fixed image, finite weights, none below 0, and some above 0"
+            f"the {name} has shape {weights.shape} and weights from {weights.min()} to {weights.max()}: it needs the "
+            f"shape {shape} of its image, finite weights, none below 0, and some above 0"
         )
     return jnp.asarray(weights, float)
 
@@ -158,11 +243,13 @@ def checked_methods(
     transform: Transform,
     regularizer: Regularizer | None,
     real: bool,
+    channels: int = 0,
+    landmarks: bool = False,
 ) -> tuple[Similarity, Optimizer]:
     """Choose the similarity and the optimizer where they are None, and check that the methods work together.
 
-    The defaults are `MSE`, and `GaussNewton` if the similarity is a `LeastSquares` and the images are real, else
-    `LBFGS`.
+    The defaults are `MSE`, for each channel, and `GaussNewton` if the similarity is a `LeastSquares` and the images are
+    real, else `LBFGS`.
 
     Args:
       similarity: the similarity, or None.
@@ -170,22 +257,35 @@ def checked_methods(
       transform: the transform.
       regularizer: the regularizer, or None.
       real: whether the images are real.
+      channels: the number of channels; 0 for images without an axis of channels.
+      landmarks: whether there are landmarks.
 
     Raises:
-      ValueError: if the optimizer needs a curvature and the similarity has none, or if `Demons` are used with a
-        transform other than `Dense` and `Velocity` or with a regularizer, or `SyN` with another than
-        ``Velocity(smoothing=0)``, with a regularizer or with complex images.
+      ValueError: if the images have channels and the similarity is not a `WeightedSum` of so many terms, if the
+        optimizer needs a curvature and the similarity has none, or if `Demons` are used with a transform other than
+        `Dense` and `Velocity`, with a regularizer or with landmarks, or `SyN` with another than
+        ``Velocity(smoothing=0)``, with a regularizer, with landmarks or with complex images.
 
     >>> checked_methods(None, None, Velocity(), None, real=True)[0]
     MSE()
     """
-    similarity = MSE() if similarity is None else similarity
-    quadratic = isinstance(similarity, LeastSquares) and real
+    if similarity is None:
+        similarity = WeightedSum((MSE(),) * channels) if channels else MSE()
+    if channels and not (isinstance(similarity, WeightedSum) and len(similarity.similarities) == channels):
+        raise ValueError(
+            f"images of {channels} channels need a WeightedSum of {channels} similarities, not {similarity}"
+        )
+    quadratic = has_curvature(similarity) and real
     if optimizer is None:
         optimizer = GaussNewton() if quadratic else LBFGS()
     if isinstance(optimizer, (GaussNewton, Demons)) and not quadratic:
         raise ValueError(
             f"{type(optimizer).__name__} needs real images and a similarity with a curvature; {similarity} needs LBFGS"
+        )
+    if isinstance(optimizer, (Demons, SyN)) and landmarks:
+        raise ValueError(
+            f"{type(optimizer).__name__} has no landmark term: use landmarks with an affine, free-form, dense or "
+            "velocity transform and another optimizer"
         )
     if isinstance(optimizer, Demons) and not isinstance(transform, (Dense, Velocity)):
         raise ValueError(f"Demons need a transform that moves every voxel: use Velocity or Dense, not {transform}")
@@ -224,7 +324,9 @@ def settings_with_defaults(
     (MSE(), 2)
     """
     real = not any(map(jnp.iscomplexobj, (pair.fixed, pair.moving)))
-    similarity, optimizer = checked_methods(similarity, optimizer, transform, regularizer, real)
+    channels = pair.fixed.shape[-1] if pair.fixed.ndim > pair.mask.ndim else 0
+    given = real, channels, pair.landmarks is not None
+    similarity, optimizer = checked_methods(similarity, optimizer, transform, regularizer, *given)
     plan = plan_levels(fixed_grid, moving_grid, levels)
     identities = tuple(transform.init(fixed_grid.strided(level.fixed_factors), level.scale) for level in plan)
     return Settings(transform, similarity, regularizer, optimizer, plan, order), identities

@@ -9,10 +9,16 @@ import jax.numpy as jnp
 from deqjax.pytree import operand
 from deqjax.registration.grid import Grid
 from deqjax.registration.interpolation import Order, interpolation_coefficients
-from deqjax.registration.measures import folded_fraction, sd_log_jacobian, smallest_jacobian, volume_change
+from deqjax.registration.landmarks import Landmarks
+from deqjax.registration.measures import (
+    folded_fraction,
+    sd_log_jacobian,
+    smallest_jacobian,
+    target_error,
+    volume_change,
+)
 from deqjax.registration.objective import Objective
-from deqjax.registration.pyramid import Level, shrink
-from deqjax.registration.transforms import Composite
+from deqjax.registration.pyramid import Level, shrink, shrink_mask
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
 
 FORBIDDEN_OVERLAP, FLAGGED_OVERLAP = 0.5, 0.6
@@ -30,12 +36,15 @@ class Registration:
         `Demons`, which minimise no objective, it is the relative residual.
       measures: values at the last level: the similarity and the overlap (the fraction of the mask that lies inside the
         moving image) before and after, the folded fraction and the standard deviation of the log Jacobian of the map
-        over the mask, and its `deqjax.registration.measures.smallest_jacobian` on the whole grid.
+        over the mask, and its `deqjax.registration.measures.smallest_jacobian` on the whole grid; with landmarks, also
+        their mean error before and after, in mm.
+      parameters: the parameters of the transform on the last level.
     """
 
     map: Map
     history: tuple[jax.Array, ...]
     measures: dict[str, jax.Array]
+    parameters: jax.Array
 
     @property
     def status(self) -> "Status":
@@ -103,11 +112,12 @@ class Pair:
     """The images of a registration.
 
     Attributes:
-      fixed: (*fixed_grid.shape).
-      moving: (*moving_grid.shape).
+      fixed: (*fixed_grid.shape[, channels]).
+      moving: (*moving_grid.shape[, channels]).
       mask: weights on the fixed grid, (*fixed_grid.shape).
       init: a map applied after that of the transform; None for the identity.
-      moving_mask: 1 where the moving image has a value, else 0, (*moving_grid.shape); None if it has one everywhere.
+      moving_mask: 1 where the moving image counts, else 0, (*moving_grid.shape); None for 1 everywhere.
+      landmarks: pairs of points that the map should join; None for none.
     """
 
     fixed: jax.Array
@@ -115,6 +125,7 @@ class Pair:
     mask: jax.Array
     init: Map | None
     moving_mask: jax.Array | None = None
+    landmarks: Landmarks | None = None
 
 
 class Settings(NamedTuple):
@@ -143,7 +154,7 @@ def register_levels(
     parameters, previous = identities[0], settings.plan[0]
     history: list[jax.Array] = []
     for level, identity in zip(settings.plan, identities, strict=True):
-        objective = _level_objective(pair, fixed_grid, moving_grid, level, settings)
+        objective = level_objective(pair, fixed_grid, moving_grid, level, settings)
         covered = jnp.sum(objective.warped(objective.displacement(identity))[1])
         objective = dataclasses.replace(objective, smallest_overlap=FORBIDDEN_OVERLAP * covered)
         if history:
@@ -152,13 +163,13 @@ def register_levels(
         previous = level
         parameters, values = settings.optimizer.minimise(objective, parameters)
         history.append(values)
-    mapping = settings.transform.map(parameters, objective.fixed_grid, level.scale)
-    if pair.init is not None:
-        mapping = Composite((mapping, pair.init))
-    return Registration(mapping, tuple(history), _measure(objective, identity, parameters))
+    return Registration(
+        objective.map(parameters), tuple(history), _measure(objective, identity, parameters), parameters
+    )
 
 
-def _level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Level, settings: Settings) -> Objective:
+def level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Level, settings: Settings) -> Objective:
+    """Return the objective of one level; see `register_levels` for the arguments."""
     fixed, grid = shrink(pair.fixed, fixed_grid, level.fixed_factors)
     moving, moving_level_grid = shrink(pair.moving, moving_grid, level.moving_factors)
     return Objective(
@@ -173,7 +184,8 @@ def _level_objective(pair: Pair, fixed_grid: Grid, moving_grid: Grid, level: Lev
         settings.regularizer,
         level.scale,
         settings.order,
-        None if pair.moving_mask is None else shrink(pair.moving_mask, moving_grid, level.moving_factors)[0],
+        shrink_mask(pair.moving_mask, moving_grid, level.moving_factors),
+        landmarks=pair.landmarks,
     )
 
 
@@ -184,6 +196,10 @@ def _measure(objective: Objective, identity: jax.Array, parameters: jax.Array) -
         warped, covered = objective.warped(objective.displacement(compared))
         values[f"similarity_{when}"] = objective.similarity(fixed, warped, covered, grid)
         values[f"overlap_{when}"] = jnp.sum(covered) / jnp.sum(mask)
+        if objective.landmarks is not None:
+            mapping = objective.map(compared)
+            errors = target_error(mapping, objective.landmarks.fixed, objective.landmarks.moving)
+            values[f"landmark_error_{when}"] = jnp.mean(errors)
     points = grid.points() + objective.displacement(parameters)
     moved = points if objective.init is None else objective.init.apply_points(points)
     volume = volume_change(moved - grid.points(), grid)

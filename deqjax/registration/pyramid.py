@@ -40,10 +40,7 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
     >>> [level.fixed_factors for level in plan_levels(grid, grid, (4.0, 1.0))]
     [(4, 4, 1), (1, 1, 1)]
     """
-    finest = float(np.min(fixed_grid.spacing()))
-    if levels is None:
-        size = max(n * float(s) for n, s in zip(fixed_grid.shape, np.asarray(fixed_grid.spacing()), strict=True))
-        levels = tuple(f * finest for f in (4, 2, 1) if f == 1 or size / (f * finest) >= 8)
+    levels = default_levels(fixed_grid) if levels is None else levels
     if not levels or not all(0 < size < np.inf for size in levels) or any(a < b for a, b in pairwise(levels)):
         raise ValueError(f"levels {levels}: give voxel sizes above zero in mm, from coarse to fine")
     count = len(levels)
@@ -51,6 +48,17 @@ def plan_levels(fixed_grid: Grid, moving_grid: Grid, levels: tuple[float, ...] |
         Level(_shrink_factors(fixed_grid, size), _shrink_factors(moving_grid, size), 2 ** (count - 1 - k))
         for k, size in enumerate(levels)
     )
+
+
+def default_levels(grid: Grid) -> tuple[float, ...]:
+    """Return 4, 2 and 1 times the finest voxel in mm, without those that leave fewer than 8 voxels.
+
+    >>> default_levels(Grid.of((20, 20)))
+    (2.0, 1.0)
+    """
+    finest = float(np.min(grid.spacing()))
+    size = max(n * float(s) for n, s in zip(grid.shape, np.asarray(grid.spacing()), strict=True))
+    return tuple(f * finest for f in (4, 2, 1) if f == 1 or size / (f * finest) >= 8)
 
 
 def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.Array, Grid]:
@@ -71,6 +79,15 @@ def shrink(image: jax.Array, grid: Grid, factors: tuple[int, ...]) -> tuple[jax.
     sigma = jnp.sqrt(jnp.asarray(factors, image.real.dtype) ** 2 - 1) / 2
     smoothed = smooth(image, sigma) if max(factors) > 1 else image
     return smoothed[tuple(slice(None, None, f) for f in factors)], grid.strided(factors)
+
+
+def shrink_mask(mask: jax.Array | None, grid: Grid, factors: tuple[int, ...]) -> jax.Array | None:
+    """Shrink a mask of zeros and ones to zeros and ones; None stays None.
+
+    >>> shrink_mask(jnp.array([[1.0, 1.0, 0.0, 0.0]]), Grid.of((1, 4)), (1, 2))
+    Array([[1., 0.]], dtype=float32)
+    """
+    return None if mask is None else (shrink(mask, grid, factors)[0] > 0.5).astype(mask.dtype)
 
 
 def _shrink_factors(grid: Grid, size: float) -> tuple[int, ...]:

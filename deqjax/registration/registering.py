@@ -1,5 +1,6 @@
 """Registration of two images, or of many pairs of images, from coarse to fine. Start reading here."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -7,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from deqjax.registration.grid import Grid, check_dimensions
-from deqjax.registration.inputs import checked_init, checked_mask, in_default_type, masked_image, settings_with_defaults
+from deqjax.registration.grid import Grid
+from deqjax.registration.inputs import Images, checked_pair, in_default_type, settings_with_defaults
 from deqjax.registration.interpolation import Order
+from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Pair, Registration, Settings, register_levels
 from deqjax.registration.types import Map, Optimizer, Regularizer, Similarity, Transform
 
@@ -18,8 +20,8 @@ SMALLEST_OVERLAP = 0.01
 
 
 def register(
-    fixed: ArrayLike,
-    moving: ArrayLike,
+    fixed: Images,
+    moving: Images,
     transform: Transform,
     similarity: Similarity | None = None,
     regularizer: Regularizer | None = None,
@@ -31,6 +33,8 @@ def register(
     moving_grid: Grid | None = None,
     optimizer: Optimizer | None = None,
     order: Order = 1,
+    moving_mask: ArrayLike | None = None,
+    landmarks: Landmarks | None = None,
 ) -> Registration:
     """Find the map from fixed to moving points that minimises ``similarity(fixed, moving o map) + regularizer``.
 
@@ -38,10 +42,13 @@ def register(
     size reuse.
 
     Args:
-      fixed: the fixed image, (x, y[, z]). NaN voxels of both images do not count.
-      moving: the moving image, (x, y[, z]). Similarities of complex images are minimised by `LBFGS` or `Adam`.
+      fixed: the fixed image, (x, y[, z]), or a list of arrays on one grid, its channels, such as T1 and T2. NaN voxels
+        of both images do not count.
+      moving: the moving image, (x, y[, z]), or as many channels. Similarities of complex images are minimised by
+        `LBFGS` or `Adam`.
       transform: the family of maps, for example ``transforms.FreeForm(spacing=16.0)``.
-      similarity: the measure of how much the images differ; `MSE` by default.
+      similarity: the measure of how much the images differ; `MSE` by default. Channels need a
+        ``similarities.WeightedSum`` with one similarity for each.
       regularizer: a penalty of the field of the transform; None for no penalty.
       levels: the voxel sizes in mm, from coarse to fine; None for 4, 2 and 1 times the finest voxel.
       mask: weights (x, y[, z]) on the fixed image; None for all voxels.
@@ -50,6 +57,8 @@ def register(
       moving_grid: the grid of the moving image; None for voxels of 1 mm.
       optimizer: by default `GaussNewton` if the similarity has a curvature and the images are real, else `LBFGS`.
       order: the interpolation order of the moving image, 1 or 3.
+      moving_mask: (x, y[, z]), above 0 where the moving image counts; it moves with the image. None for all voxels.
+      landmarks: corresponding points, whose squared distance after the map is another term of the objective.
 
     Returns:
       The map, the history of the objective, and measures of the result. Its ``status`` says whether the result can be
@@ -57,8 +66,9 @@ def register(
 
     Raises:
       ValueError: if the images have different dimensions, are constant, infinite or all NaN, or do not overlap; if a
-        grid is impossible; if the mask has another shape, a negative weight or no weight; if the levels are out of
-        order; or if the optimizer does not suit the similarity or the transform.
+        grid is impossible; if a mask has another shape, a negative weight or no weight; if the levels are out of
+        order; if the landmarks have another dimension; or if the optimizer does not suit the similarity, the transform
+        or the landmarks.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 8.0))
@@ -67,17 +77,17 @@ def register(
     >>> found.map.apply_points(jnp.array([7.0, 7.0])).round(1)
     Array([8., 8.], dtype=float32)
     """
-    fixed, fixed_grid, known = masked_image("fixed", fixed, fixed_grid)
-    moving, moving_grid, moving_mask = masked_image("moving", moving, moving_grid)
-    check_dimensions(fixed_grid, moving_grid)
-    weights = _known_weights("fixed", checked_mask(mask, fixed.shape), known)
-    pair = Pair(fixed, moving, weights, checked_init(init, fixed_grid.ndim), moving_mask)
+    pair, fixed_grid, moving_grid = checked_pair(
+        fixed, moving, fixed_grid, moving_grid, mask, moving_mask, init, landmarks
+    )
     settings, identities = settings_with_defaults(
         pair, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )
     found = _register_pair(pair, fixed_grid, moving_grid, identities, settings=settings)
     if not float(found.measures["overlap_before"]) > SMALLEST_OVERLAP:
-        raise ValueError("the images do not overlap: give an init such as align_centres(fixed, moving, ...)")
+        raise ValueError(
+            "the images or their masks do not overlap: give an init such as align_centres(fixed, moving, ...)"
+        )
     return found
 
 
@@ -96,6 +106,7 @@ def register_pairs(
     optimizer: Optimizer | None = None,
     order: Order = 1,
     at_once: int = 1,
+    moving_mask: ArrayLike | None = None,
 ) -> Registration:
     """Register every pair of a batch as `register` does, in one compiled program.
 
@@ -117,6 +128,7 @@ def register_pairs(
         run until the last has converged, and the results agree with `register` up to rounding, which many parameters
         with little regularisation amplify. With 1, the pairs are registered one after another inside the program,
         each until it has converged, and the results are those of `register`.
+      moving_mask: masks of the moving images, (pairs, x, y[, z]); None for all voxels.
 
     Returns:
       A `Registration` whose every array has a leading axis of pairs; ``jax.tree.map(lambda a: a[k], found)`` is the
@@ -141,23 +153,25 @@ def register_pairs(
     if at_once < 1:
         raise ValueError(f"at_once is {at_once}: it must be at least 1")
     fixed, moving = np.asarray(fixed), np.asarray(moving)
-    if mask is not None and np.shape(mask)[:1] != (count,):
-        raise ValueError(f"a mask of shape {np.shape(mask)} for {count} pairs: it needs the same leading axis of pairs")
-    images, weights, moving_masks = [], [], []
+    for given in (mask, moving_mask):
+        if given is not None and np.shape(given)[:1] != (count,):
+            raise ValueError(
+                f"a mask of shape {np.shape(given)} for {count} pairs: it needs the same leading axis of pairs"
+            )
+    checked = []
     for k in range(count):
-        fixed_image, fixed_grid, known = masked_image(f"fixed image {k}", fixed[k], fixed_grid)
-        moving_image, moving_grid, moving_mask = masked_image(f"moving image {k}", moving[k], moving_grid)
-        images.append((fixed_image, moving_image))
-        weight = checked_mask(None if mask is None else np.asarray(mask)[k], fixed_image.shape)
-        weights.append(_known_weights(f"fixed image {k}", weight, known))
-        moving_masks.append(moving_mask)
+        weights, moving_weights = (None if given is None else np.asarray(given)[k] for given in (mask, moving_mask))
+        pair, fixed_grid, moving_grid = checked_pair(
+            fixed[k], moving[k], fixed_grid, moving_grid, weights, moving_weights, number=f" image {k}"
+        )
+        checked.append(pair)
     assert fixed_grid is not None
     assert moving_grid is not None
-    check_dimensions(fixed_grid, moving_grid)
-    fixed_images, moving_images = (jnp.stack(side) for side in zip(*images))
-    filled = [jnp.ones(moving_grid.shape) if known is None else known for known in moving_masks]
-    moving_masks_or_none = None if all(known is None for known in moving_masks) else jnp.stack(filled)
-    pairs = Pair(fixed_images, moving_images, jnp.stack(weights), in_default_type(init), moving_masks_or_none)
+    if any(pair.moving_mask is not None for pair in checked):
+        everywhere = jnp.ones(moving_grid.shape)
+        checked = [replace(pair, moving_mask=everywhere) if pair.moving_mask is None else pair for pair in checked]
+    pairs: Pair = jax.tree.map(lambda *leaves: jnp.stack(leaves), *checked)
+    pairs = replace(pairs, init=in_default_type(init))
     settings, identities = settings_with_defaults(
         pairs, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )
@@ -166,14 +180,6 @@ def register_pairs(
     if len(apart):
         raise ValueError(f"the images of pairs {apart.tolist()} do not overlap: give an init such as align_centres")
     return found
-
-
-def _known_weights(name: str, weights: jax.Array, known: jax.Array | None) -> jax.Array:
-    """Set the weights of the voxels without a value to 0."""
-    weights = weights if known is None else weights * known
-    if not bool(jnp.any(weights > 0)):
-        raise ValueError(f"{name}: every voxel of the mask is NaN: there is nothing to register")
-    return weights
 
 
 _register_pair = jax.jit(register_levels, static_argnames="settings")

@@ -1,13 +1,16 @@
 """Registration in stages: each stage starts from the map of the one before it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jax.typing import ArrayLike
 
 from deqjax.registration.grid import Grid
+from deqjax.registration.inputs import Images
+from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
 from deqjax.registration.optimizers import SyN
+from deqjax.registration.pyramid import default_levels
 from deqjax.registration.registering import register
 from deqjax.registration.regularizers import Bending
 from deqjax.registration.similarities import NCC, LocalNCC
@@ -70,15 +73,36 @@ def named_stage(
     raise ValueError(f"there is no stage {name!r}: choose from {', '.join(STAGES)}")
 
 
+def faster(stage: Stage, grid: Grid) -> Stage:
+    """Return a stage without the finest default level, for a first look; `SyN` also takes fewer and longer steps.
+
+    Levels that the stage names are kept.
+
+    Args:
+      stage: the settings, such as those of `named_stage`.
+      grid: the grid of the fixed image.
+
+    >>> faster(named_stage("syn"), Grid.of((64, 64), spacing=2.0)).levels
+    (8.0, 4.0)
+    """
+    default = default_levels(grid)
+    optimizer = stage.optimizer
+    if isinstance(optimizer, SyN):
+        optimizer = replace(optimizer, steps=40, step=0.5)
+    return replace(stage, levels=stage.levels or default[:-1] or default, optimizer=optimizer)
+
+
 def register_stages(
-    fixed: ArrayLike,
-    moving: ArrayLike,
+    fixed: Images,
+    moving: Images,
     stages: Sequence[Stage],
     mask: ArrayLike | None = None,
     init: Map | None = None,
     *,
     fixed_grid: Grid | None = None,
     moving_grid: Grid | None = None,
+    moving_mask: ArrayLike | None = None,
+    landmarks: Landmarks | None = None,
 ) -> list[Registration]:
     """Register two images in stages, and return the result of each; the last one has the map.
 
@@ -90,6 +114,8 @@ def register_stages(
       init: the map with which the first stage starts; None for the identity.
       fixed_grid: see `register`.
       moving_grid: see `register`.
+      moving_mask: see `register`.
+      landmarks: see `register`.
 
     Raises:
       ValueError: as `register`, or if there is no stage.
@@ -117,6 +143,8 @@ def register_stages(
             fixed_grid=fixed_grid,
             moving_grid=moving_grid,
             optimizer=stage.optimizer,
+            moving_mask=moving_mask,
+            landmarks=landmarks,
         )
         results.append(found)
     return results

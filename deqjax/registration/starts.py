@@ -11,9 +11,9 @@ from deqjax.registration.grid import Grid, check_dimensions
 from deqjax.registration.initial_maps import align_axes, align_centres, multi_start
 from deqjax.registration.inputs import checked_mask, masked_image
 from deqjax.registration.objective import Objective
-from deqjax.registration.pyramid import plan_levels, shrink
+from deqjax.registration.pyramid import plan_levels, shrink, shrink_mask
 from deqjax.registration.transforms import LinearMap, Translation
-from deqjax.registration.types import LeastSquares, Similarity
+from deqjax.registration.types import Similarity, has_curvature
 
 Start = Literal["header", "centres", "axes", "search"]
 
@@ -67,10 +67,16 @@ def find_start(
     weights = checked_mask(mask, fixed.shape)
     weights = weights if known is None else weights * known
     if name == "search":
-        if not isinstance(similarity, LeastSquares):
+        if not has_curvature(similarity):
             raise ValueError(f"the start 'search' needs a similarity with a curvature, such as NCC, not {similarity}")
         found = multi_start(
-            fixed, moving, fixed_grid=fixed_grid, moving_grid=moving_grid, similarity=similarity, mask=weights
+            fixed,
+            moving,
+            fixed_grid=fixed_grid,
+            moving_grid=moving_grid,
+            similarity=similarity,
+            mask=weights,
+            moving_mask=moving_mask,
         )
         return found, name
     images = fixed, moving, weights, moving_mask
@@ -97,7 +103,7 @@ def _compare(
     coarse_fixed, coarse_grid = shrink(fixed, fixed_grid, level.fixed_factors)
     coarse_moving, coarse_moving_grid = shrink(moving, moving_grid, level.moving_factors)
     coarse_mask, _ = shrink(mask, fixed_grid, level.fixed_factors)
-    known = None if moving_mask is None else shrink(moving_mask, moving_grid, level.moving_factors)[0]
+    known = shrink_mask(moving_mask, moving_grid, level.moving_factors)
     images = coarse_fixed, coarse_moving, coarse_mask, coarse_grid, coarse_moving_grid
     objective = Objective(*images, start, Translation(), similarity, None, 1, 1, known)
     warped, covered = objective.warped(jnp.zeros((*coarse_grid.shape, coarse_grid.ndim)))

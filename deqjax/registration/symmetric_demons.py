@@ -17,7 +17,7 @@ from deqjax.registration.similarities import MSE
 from deqjax.registration.smoothing import smooth
 from deqjax.registration.transforms.jacobians import central_differences
 from deqjax.registration.transforms.velocity import Velocity, VelocityMap
-from deqjax.registration.types import LeastSquares
+from deqjax.registration.types import LeastSquares, has_curvature
 from deqjax.solvers import Broyden, Stats
 from deqjax.types import Solver
 
@@ -102,7 +102,7 @@ def demons(
     if jnp.iscomplexobj(fixed) or jnp.iscomplexobj(moving):
         raise ValueError("the fixed or the moving image is complex: demons need real images, use jnp.abs")
     similarity = MSE() if similarity is None else similarity
-    if not isinstance(similarity, LeastSquares):
+    if not has_curvature(similarity):
         raise ValueError(f"demons need a similarity with a curvature, such as MSE(); {similarity} has none")
     solver = Broyden(max_steps=100) if solver is None else solver
     first = jnp.zeros((*grid.shape, grid.ndim)) if start is None else start
@@ -161,8 +161,9 @@ def force(objective: Objective, displacement: jax.Array, weight: jax.Array) -> j
     """Return ``-g s / (c |s|^2 + weight mean c |s|^2)``, the Gauss-Newton step of each voxel by itself, in mm.
 
     s is the slope of the warped image; g and c are the derivative and the curvature of the similarity with respect to
-    it. For `MSE` this is Thirion's force with a constant in place of the squared difference. Beyond the moving image,
-    where its edge is repeated, s is 0; setting the force to 0 there instead would leave a step without a fixed point.
+    it. The terms of channels are summed. For `MSE` of one channel this is Thirion's force with a constant in place of
+    the squared difference. Beyond the moving image, where its edge is repeated, s is 0; setting the force to 0 there
+    instead would leave a step without a fixed point.
 
     Args:
       objective: the objective of one level.
@@ -174,16 +175,17 @@ def force(objective: Objective, displacement: jax.Array, weight: jax.Array) -> j
 
     Source: J.-P. Thirion 1998, see `deqjax.registration.transforms.Dense`, equation 4.
     """
-    assert isinstance(objective.similarity, LeastSquares)
+    assert has_curvature(objective.similarity)
     grid = objective.fixed_grid
-    warped, mask = objective.warped(displacement)[0], objective.mask
+    warped, mask = objective.warped(displacement)[0], jax.lax.stop_gradient(objective.masked(displacement))
     derivative = jax.grad(lambda warped: objective.similarity(objective.fixed, warped, mask, grid))(warped)
     curvature = objective.similarity.curvature(objective.fixed, warped, mask, grid)
-    slope = central_differences(warped[..., None], grid)[..., 0, :]
-    energy = curvature * jnp.sum(slope**2, axis=-1)
+    slope = central_differences(warped.reshape(*grid.shape, -1), grid)
+    derivative, curvature = (values.reshape(slope.shape[:-1]) for values in (derivative, curvature))
+    energy = jnp.sum(curvature * jnp.sum(slope**2, axis=-1), axis=-1)
     floor = weight * jnp.sum(mask * energy) / jnp.sum(mask)
     total = energy + floor
-    return -(derivative / jnp.where(total > 0, total, 1))[..., None] * slope
+    return -jnp.sum((derivative / jnp.where(total > 0, total, 1)[..., None])[..., None] * slope, axis=-2)
 
 
 def exchange_images(objective: Objective) -> Objective:

@@ -4,7 +4,7 @@ Maps are operands (they hold arrays); all others are settings (frozen dataclasse
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import jax
 
@@ -99,8 +99,8 @@ class Similarity(Protocol):
         """Return a scalar.
 
         Args:
-          fixed: the fixed image, (*grid.shape).
-          warped: the warped moving image, (*grid.shape).
+          fixed: the fixed image, (*grid.shape). `WeightedSum` also takes images with an axis of channels.
+          warped: the warped moving image, in the same shape.
           mask: weights of the voxels in [0, 1], (*grid.shape).
           grid: the grid of all three.
         """
@@ -114,6 +114,12 @@ class LeastSquares(Similarity, Protocol):
     def curvature(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
         """Return the second derivative with respect to each warped voxel, (*grid.shape); it is never negative."""
         ...
+
+
+def has_curvature(similarity: Similarity) -> TypeGuard[LeastSquares]:
+    """Check that a similarity, and for a sum each of its terms, is a `LeastSquares`."""
+    terms = getattr(similarity, "similarities", ())
+    return isinstance(similarity, LeastSquares) and all(map(has_curvature, terms))
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ import numpy as np
 from deqjax.atomic_write import atomic_file
 from deqjax.registration.files import read_array, read_displacement, read_labels, write_image
 from deqjax.registration.grid import Grid
+from deqjax.registration.landmarks import read_points
 from deqjax.registration.measures import dice, folded_fraction, sd_log_jacobian, volume_change
 from deqjax.registration.slices import check_parallel
 from deqjax.registration.transform_files import SUFFIXES, read_transform, write_transform
@@ -228,24 +229,15 @@ def points_file(args: argparse.Namespace) -> None:
     check_output_file(args.output, [args.points, args.result], (".csv",))
     mapping = read_result(args.result)
     mapping = mapping.inverse() if args.inverse else mapping
-    with open(args.points, newline="") as file:
-        rows = csv.DictReader(file)
-        columns, table = list(rows.fieldnames or ()), list(rows)
-    axes = [name for name in ("x", "y", "z") if name in columns]
-    if len(axes) < 2 or not table:
-        found = f"{len(table)} rows with the columns {', '.join(columns)}"
-        raise ValueError(f"{args.points}: {found}: give a header with x, y[, z], and a row for each point")
-    try:
-        points = np.array([[float(row[name]) for name in axes] for row in table])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{args.points}: a coordinate is not a number: {error}") from error
+    points, table = read_points(args.points)
+    axes = [name for name in ("x", "y", "z") if name in table[0]]
     flip = np.array([-1.0, -1.0, 1.0])[: len(axes)] if args.lps else np.ones(len(axes))
     try:
         mapped = np.asarray(mapping.apply_points(jnp.asarray(points * flip, float))) * flip
     except (TypeError, ValueError) as error:
         raise ValueError(f"{args.points}: {len(axes)}-D points do not fit {args.result}") from error
     with atomic_file(args.output, overwrite=True) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
+        writer = csv.DictWriter(file, [name for name in table[0] if name], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for row, point in zip(table, mapped, strict=True):
             writer.writerow(row | {name: f"{value:.6g}" for name, value in zip(axes, point, strict=True)})

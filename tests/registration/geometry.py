@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax.registration import Grid, transforms
+from deqjax.registration import Grid, optimizers, transforms
+from deqjax.registration.inputs import checked_pair, settings_with_defaults
+from deqjax.registration.multiresolution import level_objective
+from deqjax.registration.objective import Objective
 from deqjax.registration.transforms.linear import rotation_matrix
 
 SETTINGS: dict[str, Any] = {
@@ -55,3 +58,13 @@ def inner_points(grid: Grid, seed: int, count: int = 40) -> jax.Array:
     """Draw points well inside a grid, in mm."""
     low, high = np.array(grid.shape) * 0.3, np.array(grid.shape) * 0.7
     return grid.world(jnp.asarray(np.random.RandomState(seed).uniform(low, high, (count, grid.ndim)), float))
+
+
+def last_objective(
+    fixed: Any, moving: Any, transform: Any, similarity: Any, regularizer: Any = None, **given: Any
+) -> tuple[Objective, jax.Array]:
+    """Make the objective of the finest level of a registration, and the parameters of the identity."""
+    pair, fixed_grid, moving_grid = checked_pair(fixed, moving, None, None, **given)
+    methods = transform, similarity, regularizer, (1.0,), optimizers.LBFGS()
+    settings, identities = settings_with_defaults(pair, fixed_grid, moving_grid, *methods, order=1)
+    return level_objective(pair, fixed_grid, moving_grid, settings.plan[-1], settings), identities[-1]

@@ -1,6 +1,8 @@
 """Registration of images by attention, and its training."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from deqjax.registration import (
     warp,
 )
 from deqjax.registration.learning import PairBatch, RegistrationProblem, checked_images, pair_at
+from deqjax.registration.nets.image_attention import CARL
 from deqjax.registration.objectives import Unsupervised
 
 BRAINS = Path(__file__).parents[3] / "shared/data/registration/oasis2d_000_079.npz"
@@ -71,6 +74,69 @@ def test_shifting_the_moving_image_by_a_coarse_step_adds_it_to_the_map():
     found = register_by_network(image, jnp.roll(image, 4, 0), attention, parameters)
     inner = found.displacement(Grid.of(image.shape))[40:56, 40:56]
     np.testing.assert_allclose(inner, jnp.broadcast_to(jnp.array([4.0, 0.0]), inner.shape), atol=0.05)
+
+
+def test_points_outside_keep_a_region_without_structure_in_place():
+    flat, grid = jnp.zeros((24, 20)), Grid.of((24, 20))
+    largest = []
+    for outside in (0, 3):
+        attention = ImageAttention(width=8, radius=9.0, passes=1, outside=outside)
+        parameters = attention.init(jax.random.key(0), flat, flat, grid)
+        found: Any = attention.apply(parameters, flat, flat, grid)
+        largest.append(float(jnp.abs(found.vectors).max()))
+    assert largest[0] > 1
+    assert largest[1] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_shift_of_the_moving_image_adds_to_the_map_with_points_outside_and_a_norm_of_the_features():
+    image = spots(48, 0)
+    attention = ImageAttention(width=8, radius=9.0, passes=1, outside=3, feature_norm=16.0)
+    parameters = start(attention, image)
+    still, moved = (
+        register_by_network(image, jnp.roll(image, k, 0), attention, parameters).displacement(Grid.of(image.shape))
+        for k in (0, 4)
+    )
+    np.testing.assert_allclose(
+        (moved - still)[18:30, 18:30], jnp.broadcast_to(jnp.array([4.0, 0]), (12, 12, 2)), atol=0.02
+    )
+
+
+def test_blocks_and_the_norm_of_the_features_do_not_change_the_map():
+    """A norm of 4 is a temperature of 1 / 16; blocks of rows have the values and the gradients of one block."""
+    fixed, moving, grid = spots(32, 0), spots(32, 1), Grid.of((32, 32))
+    plain, other = ImageAttention(width=4, passes=1), ImageAttention(width=4, passes=1, feature_norm=4.0, block=25)
+    parameters = plain.init(jax.random.key(0), fixed, moving, grid)["params"]
+    parameters["log_temperature"] = -jnp.log(jnp.array(16.0))
+    layers = {name: value for name, value in parameters.items() if name != "log_temperature"}
+
+    def size(params, network, more):
+        return jnp.sum(network.apply({"params": params | more}, fixed, moving, grid).vectors ** 2)
+
+    rest = {"log_temperature": parameters["log_temperature"]}
+    expected, found = (
+        jax.jit(jax.value_and_grad(partial(size, network=network, more=more)))(layers)
+        for network, more in ((plain, rest), (other, {}))
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-3), found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(33, 28), (17, 20, 19)])
+def test_what_carl_adds_works_in_2d_and_3d_and_every_parameter_has_a_gradient(shape):
+    grid, attention = Grid.of(shape, spacing=1.5), ImageAttention(width=8, passes=1, block=64, **CARL)
+    fixed, moving = (jnp.exp(-jnp.sum((grid.points() - c) ** 2, -1) / 40) for c in (11.0, 14.0))
+    parameters = attention.init(jax.random.key(0), fixed, moving, grid)
+    assert {"refinement_0", "refinement_1", "GroupNorm_0"} < set(parameters["params"])
+    assert "log_temperature" not in parameters["params"]
+    difference = lambda found: jnp.mean((warp(moving, found, grid, grid) - fixed) ** 2)
+    found, gradients = jax.jit(jax.value_and_grad(lambda p: difference(attention.apply(p, fixed, moving, grid))))(
+        parameters
+    )
+    assert float(found) < 0.6 * float(jnp.mean((moving - fixed) ** 2))
+    used = [np.any(gradient) for gradient in jax.tree.leaves(gradients)]
+    assert np.mean(used) > 0.9
+    assert all(np.all(np.isfinite(gradient)) for gradient in jax.tree.leaves(gradients))
 
 
 def test_the_map_depends_on_the_grids_and_init():

@@ -23,10 +23,11 @@ EVERY: dict[str, Any] = {
     "MIND": similarities.MIND(),
     "Perpendicular": similarities.Perpendicular(),
     "PerpendicularField": similarities.PerpendicularField(),
+    "WeightedSum": similarities.WeightedSum((similarities.NCC(), similarities.MSE()), (1.0, 0.1)),
 }
 PROTOCOLS = {"Similarity", "LeastSquares"}
 FUNCTIONS = {"entropy", "joint_histogram"}
-LEAST_SQUARES = {"MSE", "NCC", "LocalNCC"}
+LEAST_SQUARES = {"MSE", "NCC", "LocalNCC", "WeightedSum"}
 INVARIANT_TO_CONTRAST = ["MutualInformation", "NormalisedMutualInformation", "NGF", "MIND"]
 QUICK = ("MSE", "NCC", "MutualInformation", "Perpendicular", "PerpendicularField")
 

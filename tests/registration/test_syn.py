@@ -9,6 +9,7 @@ from geometry import oblique_grid
 from deqjax.registration import Grid, measures, optimizers, register, regularizers, similarities, transforms
 from deqjax.registration.interpolation import interpolate
 from deqjax.registration.optimizers.symmetric_normalisation import around_voxels
+from deqjax.registration.stages import named_stage, register_stages
 from deqjax.registration.transforms.jacobians import cell_determinants
 
 SHAPE = (29, 26)
@@ -35,6 +36,22 @@ def test_images_that_do_not_correspond_are_matched_without_a_fold_and_symmetrica
     assert float(found.status.folds) == 0
     np.testing.assert_allclose(found.map.velocity, -back.map.velocity, atol=0.05)
     assert float(jnp.abs(found.map.velocity).max()) > 2
+
+
+@pytest.mark.slow
+def test_volumes_are_matched_without_a_fold_in_stages():
+    grid = oblique_grid(3, 0, (19, 17, 16))
+    points, centre = grid.points() - grid.centre(), jnp.array([2.0, -1.0, 1.0])
+    fixed = jnp.exp(-jnp.sum(points**2, -1) / 40) + jnp.exp(-jnp.sum((points - 5) ** 2, -1) / 6)
+    moving = jnp.exp(-jnp.sum((points - centre) ** 2 / jnp.array([60.0, 30.0, 20.0]), -1))
+    stages = [named_stage("affine", levels=(2.0,)), named_stage("syn", levels=(4.0, 2.0))]
+    _, found = register_stages(fixed, moving, stages, fixed_grid=grid, moving_grid=grid)
+    assert float(found.measures["similarity_after"]) < 0.7 * float(found.measures["similarity_before"])
+    assert float(found.status.smallest_jacobian) > 0.02
+    assert float(found.status.folds) == 0
+    inner = grid.points()[5:-5, 5:-5, 5:-5]
+    back = found.map.inverse().apply_points(found.map.apply_points(inner))
+    assert float(jnp.mean(jnp.linalg.norm(back - inner, axis=-1))) < 0.1
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

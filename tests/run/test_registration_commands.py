@@ -282,3 +282,49 @@ def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys
     assert "with --model" in refusal("register", [*names, "--refine"])
     volumes = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
     assert "registers 2-D images" in refusal("register", [*volumes, "--model", model])
+
+
+@pytest.mark.slow
+def test_masks_channels_landmarks_and_the_deviation_of_files(files, capsys):
+    pytest.importorskip("matplotlib")
+    names = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
+    moving, grid = read_image(names[1])
+    spoiled = moving.at[:, :5].set(5 * jnp.sin(jnp.arange(24.0))[:, None, None])
+    write_image(files / "spoiled.nii.gz", spoiled, grid)
+    write_image(files / "used.nii.gz", jnp.ones(grid.shape).at[:, :5].set(0), grid)
+    truth = jnp.array([1.0, -2.0, 0.0])
+    for name, points in (("f.csv", grid.centre() - truth), ("m.csv", grid.centre())):
+        (files / name).write_text("x,y,z\n" + ",".join(str(float(value)) for value in points) + "\n")
+    options = ["--stages", "rigid", "--levels", "2", "--start", "header", "--preset", "fast"]
+    options += [
+        "--moving-mask",
+        str(files / "used.nii.gz"),
+        "--landmarks",
+        str(files / "f.csv"),
+        str(files / "m.csv"),
+        "--deviation",
+    ]
+    succeed(
+        "register", [names[0], str(files / "spoiled.nii.gz"), names[2], *options, "--channel", *names[:2], "mse", "2"]
+    )
+    assert "landmark_error_after 0.0" in capsys.readouterr().out
+    mapping = read_displacement(files / "out" / "displacement.nii.gz")
+    np.testing.assert_allclose(mapping.apply_points(grid.centre() - truth), grid.centre(), atol=0.15)
+    deviation, _ = read_image(files / "out" / "deviation.nii.gz")
+    assert 0 < float(deviation.max()) < 1
+
+
+def test_options_that_do_not_fit_are_refused_before_the_work(files):
+    names = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
+    (files / "one.csv").write_text("x,y,z\n1,2,3\n")
+    (files / "two.csv").write_text("x,y,z\n1,2,3\n4,5,6\n")
+    for more, message in (
+        (["--channel", *names[:2], "best", "1"], "no similarity 'best'"),
+        (["--channel", *names[:2], "ncc", "much"], "'much' is not a number"),
+        (["--deviation", "--stages", "affine", "syn"], "--deviation needs a last stage"),
+        (["--deviation", "--similarity", "mi"], "--deviation needs a last stage"),
+        (["--landmarks", *[str(files / "one.csv")] * 2, "--stages", "affine", "syn"], "syn has no landmark term"),
+        (["--landmarks", names[0], names[0]], "fixed.nii.gz: cannot be read as a CSV file"),
+        (["--landmarks", str(files / "one.csv"), str(files / "two.csv")], "corresponds to the same row"),
+    ):
+        assert message in refusal("register", [*names, *more])

@@ -13,6 +13,7 @@ from deqjax.registration.similarities.information import (
 )
 from deqjax.registration.similarities.squared_differences import MSE, Perpendicular, PerpendicularField
 from deqjax.registration.similarities.structure import MIND, NGF
+from deqjax.registration.similarities.weighted_sum import WeightedSum
 from deqjax.registration.types import LeastSquares, Similarity
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Perpendicular",
     "PerpendicularField",
     "Similarity",
+    "WeightedSum",
     "entropy",
     "joint_histogram",
 ]
