@@ -144,7 +144,7 @@ def test_two_measures_of_the_same_image():
     ("given", "message"),
     [
         ({"moving_mask": np.ones((3, 3))}, r"moving mask has shape \(3, 3\)"),
-        ({"moving_mask": np.zeros(GRID.shape)}, "some weights above 0"),
+        ({"moving_mask": np.zeros(GRID.shape)}, "some above 0"),
         ({"moving_mask": USED, "moving": np.where(USED, np.nan, 1.0)}, "not finite|constant"),
         ({"landmarks": Landmarks(jnp.zeros((2, 3)), jnp.zeros((2, 3)))}, r"need the shape \(n, 2\)"),
         ({"landmarks": Landmarks(jnp.zeros((2, 2)), jnp.full((2, 2), jnp.nan))}, "finite"),
