@@ -76,8 +76,9 @@ class SURE:
     where b is complex noise of unit variance. The derivative is one product in forward mode through the fixed point,
     which is one more linear solve; the gradient of it is exact too. Everything is over the number of pixels.
 
-    With ``weighted``, w is ``1 / P`` (ENSURE): the mean over masks then is the mean squared error of the image. Without
-    it, lines that were not measured are not trained: see :class:`R2R`.
+    With ``weighted``, w is ``1 / P`` (ENSURE): the mean over masks then is the mean squared error of the image, as far
+    as the error of a line does not depend on whether it was sampled. Without it, lines that were not measured are not
+    trained: see :class:`R2R`.
 
     Sources: C. Stein, "Estimation of the mean of a multivariate normal distribution", Ann. Statist. 9:1135, 1981; S.
     Ramani, T. Blu, M. Unser, "Monte-Carlo SURE", IEEE Trans. Image Process. 17:1540, 2008 (the probe b); H. K.
