@@ -188,6 +188,7 @@ def test_the_backward_stats_are_right_whether_the_solve_converged_or_not(float64
         assert (backward.num_steps == 2).all() if steps == 2 else (backward.num_steps > 5).all()
 
 
+@pytest.mark.slow
 def test_an_image_whose_estimated_error_is_too_large_has_a_nan_or_a_zero_gradient(float64: None) -> None:
     args = problem("complex")[2]
     adjoint = Implicit(Anderson(max_steps=3), rtol=1e-8, nan_above=1e9)
@@ -298,6 +299,7 @@ def test_a_diverging_backward_solve_gives_nan() -> None:
     assert jnp.isnan(slope(jnp.ones(())))
 
 
+@pytest.mark.slow
 def test_the_gradient_of_x0_is_zero_and_args_may_contain_integers() -> None:
     f = lambda x, args: 0.5 * x + args[0] * args[1]
     loss = lambda x0, b: fixed_point(f, x0, (b, jnp.array(2)), solver=Picard(rtol=1e-6))[0].sum()

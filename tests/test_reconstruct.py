@@ -45,7 +45,9 @@ def params() -> dict:
     return params
 
 
-@pytest.mark.parametrize("coils", [False, True], ids=["MaskedFourier", "Sense"])
+@pytest.mark.parametrize(
+    "coils", [pytest.param(False, id="MaskedFourier", marks=pytest.mark.slow), pytest.param(True, id="Sense")]
+)
 def test_one_image_a_batch_of_one_and_a_batch_agree(coils: bool, params: dict) -> None:
     shared = sense() if coils else dj.physics.MaskedFourier(lines())
     images = random_complex(BATCH, *SHAPE, seed=3)
@@ -174,6 +176,7 @@ def test_a_finish_is_one_step_of_a_second_map_after_the_fixed_point(params: dict
     assert classical(params | {"finish": {}}, A, kspace)[0].shape == image.shape
 
 
+@pytest.mark.slow
 def test_the_gradient_through_a_finish_equals_finite_differences(params: dict, float64: None) -> None:
     step, solver = dj.maps.HalfQuadratic(NET, penalty=0.5, cg_steps=30), dj.solvers.Anderson(max_steps=80, rtol=1e-9)
     recon = dj.Reconstructor(step, solver, dj.Implicit(solver, rtol=1e-8), finish=step)

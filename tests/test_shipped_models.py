@@ -41,8 +41,7 @@ def test_a_model_is_small_and_has_a_complete_card(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "brain",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain-certified", "brain-dncnn")),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("brain", "brain-certified", "brain-dncnn")),
         "brain-small",
     ],
 )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deqjax.losses import kspace_l1_l2, weighted_l2
+from deqjax.losses import kspace_l1_l2, kspace_smooth_l1, weighted_l2
 
 
 @pytest.mark.parametrize("coils", [(), (3,)])
@@ -19,9 +19,13 @@ def test_values_and_weights(coils):
     one = total(np.abs(d)) / total(np.abs(measured))
     np.testing.assert_allclose(kspace_l1_l2(predicted, measured, weight), np.mean(one + two), rtol=1e-5)
     np.testing.assert_allclose(weighted_l2(predicted, measured, weight), np.mean(total(np.abs(d) ** 2)) / 24, rtol=1e-5)
+    parts = 24**0.5 * np.abs(np.stack([d.real, d.imag]))  # some are below 1 and some above
+    huber = np.sum(np.where(parts < 1, parts**2 / 2, parts - 0.5), axis=0)
+    smooth = kspace_smooth_l1(predicted, measured, weight)
+    np.testing.assert_allclose(smooth, np.mean(total(huber)) / (2 * 24) / 24**0.5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [kspace_l1_l2, weighted_l2])
+@pytest.mark.parametrize("loss", [kspace_l1_l2, kspace_smooth_l1, weighted_l2])
 @pytest.mark.parametrize(("scale", "weight"), [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 def test_gradients_are_finite_where_nothing_is_measured_or_nothing_is_wrong(loss, scale, weight):
     measured = scale * jnp.ones((1, 2, 2), complex)

@@ -65,7 +65,7 @@ def random_images(seed: int, shape: tuple[int, ...] = (2, 9, 8)) -> np.ndarray:
 
 
 def test_every_export_has_a_row() -> None:
-    of_kspace = {"kspace_l1_l2", "weighted_l2"}  # they take weights, see test_kspace_losses.py
+    of_kspace = {"kspace_l1_l2", "kspace_smooth_l1", "weighted_l2"}  # they take weights, see test_kspace_losses.py
     rows = {type(row.loss).__name__ for row in ROWS} | {row.function.__name__ for row in ROWS}
     assert rows | of_kspace == set(losses.__all__)
 

@@ -84,6 +84,7 @@ def test_fresh_drifting_and_certified_kernels_are_bounded(params: dict) -> None:
     assert not bounded["zero"]["kernel"].any()
 
 
+@pytest.mark.slow
 def test_the_gram_bound_is_slightly_above_the_true_norm(params: dict) -> None:
     for name, norm in true_norms(params, 33).items():
         bound, kernel = jax.jit(operator_norm_bound)(params[name]["kernel"]), np.asarray(params[name]["kernel"])

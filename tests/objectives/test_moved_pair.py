@@ -109,7 +109,8 @@ def test_at_rest_it_is_the_mean_of_the_pairs_in_both_orders():
     assert metrics.keys() >= {"data", "consistency", "registration", "forward_steps", "forward_converged"}
 
 
-@pytest.mark.parametrize("coils", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("coils", [1, 3])
 def test_known_motion_makes_it_a_pair_at_rest(coils, tmp_path):
     """Without noise and with all lines, R = c A^H: the loss is that of the pair at rest, if the motion is used."""
     batch, still = moved_batch(tmp_path, coils), moved_batch(tmp_path, coils, motion=None)

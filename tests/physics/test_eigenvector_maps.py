@@ -50,6 +50,7 @@ def test_espirit_equals_sigpy(coil_images) -> None:
     assert np.quantile(found, 0.01) > 0.999
 
 
+@pytest.mark.slow
 def test_a_batch_equals_its_images_and_the_units_do_not_matter(coil_images) -> None:
     kspace = fft2c(jnp.asarray(coil_images[1]))
     other = kspace[::-1] * (1 + 1j)
@@ -154,6 +155,7 @@ def test_eigenvectors_have_the_length_1_everywhere(radius: float, noise: float, 
     np.testing.assert_allclose(rss(maps), 1, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_patches_too_large_for_the_lines_raise_with_the_number_of_lines_that_is_needed() -> None:
     kspace, *_ = phantom_scan(128, 4)
     with pytest.raises(ValueError, match=r"cover .*% of the object: 10 x 10 .* 6 x 6 .* at least 14 lines"):
@@ -178,6 +180,7 @@ def test_lines_that_were_not_sampled_are_noticed() -> None:
         espirit(kspace * lines_mask(96, 6), 0.25)
 
 
+@pytest.mark.slow
 def test_noise_above_the_threshold_warns() -> None:
     noise = np.random.default_rng(0).normal(size=(2, 64, 64, 2)) @ [1, 1j]
     with pytest.warns(CalibrationWarning, match="span the entire space"):

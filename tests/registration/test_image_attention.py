@@ -76,6 +76,7 @@ def test_shifting_the_moving_image_by_a_coarse_step_adds_it_to_the_map():
     np.testing.assert_allclose(inner, jnp.broadcast_to(jnp.array([4.0, 0.0]), inner.shape), atol=0.05)
 
 
+@pytest.mark.slow
 def test_points_outside_keep_a_region_without_structure_in_place():
     flat, grid = jnp.zeros((24, 20)), Grid.of((24, 20))
     largest = []

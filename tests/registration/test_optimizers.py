@@ -99,6 +99,7 @@ def mean_error(found: transforms.Map, truth: transforms.Map) -> float:
     return float(jnp.linalg.norm(found.apply_points(inner) - truth.apply_points(inner), axis=-1).mean())
 
 
+@pytest.mark.slow
 def test_evolution_succeeds_where_gauss_newton_fails_and_is_deterministic():
     fixed, moving, truth = distant_pair()
     given: dict[str, Any] = {"transform": transforms.Rigid(), "similarity": similarities.NCC(), "levels": (1.0,)}

@@ -35,6 +35,7 @@ def maps_of(parameters) -> Any:
     return NETWORK.apply(parameters, *pair(), method="maps")
 
 
+@pytest.mark.slow
 def test_the_velocities_of_the_levels_add_in_mm():
     """A voxel of the coarse level has 4 mm, one of the fine level 2 mm."""
     coarse, fine = maps_of(parameters_of([(1.0, 0.0), (0.25, -0.5)]))

@@ -211,6 +211,7 @@ def test_wrong_use_shows_the_usage_and_exits_with_2(arguments, capsys):
     assert "usage: deqjax" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_scripts_exit_with_one_line(run, experiment, model, tmp_path):
     """As a user sees it: an exit code and a line on standard error, no traceback."""
     bad, out = truncated(tmp_path / "bad.h5"), tmp_path / "out"

@@ -142,6 +142,7 @@ def test_the_command_on_the_page_gives_the_same(evaluated, tmp_path, capsys):
     assert (tmp_path / "again" / "volumes.csv").read_text() == (evaluated[0] / "volumes.csv").read_text()
 
 
+@pytest.mark.slow
 def test_overrides_change_the_mask_and_the_solver(model, volumes, tmp_path):
     overrides = ["--mask.acceleration=3", "--inference.type=Picard", "--inference.max_steps=3", "--data.slices=[1, 9]"]
     succeed("evaluate", [str(model), f"--data={volumes[0]}", f"--out={tmp_path / 'out'}", *overrides])

@@ -234,6 +234,7 @@ def test_a_registration_that_did_not_converge_has_the_exit_code_1_and_writes_its
     }
 
 
+@pytest.mark.slow
 def test_a_coronal_slice_is_registered_in_its_plane(tmp_path):
     pytest.importorskip("matplotlib")
     points = np.stack(np.meshgrid(np.arange(30.0), np.arange(28.0), indexing="ij"), -1)

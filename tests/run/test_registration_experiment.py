@@ -131,6 +131,7 @@ def test_a_run_that_is_killed_ends_with_the_same_parameters(run, finished, argum
     assert rows_of(out) == rows_of(finished)
 
 
+@pytest.mark.slow
 def test_a_model_is_evaluated_with_other_settings(finished, tmp_path):
     out = tmp_path / "other"
     succeed("evaluate", [str(finished / "model"), f"--out={out}", "--inference.passes=3"])

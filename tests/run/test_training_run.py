@@ -247,6 +247,7 @@ def test_training_stops_at_the_first_number_that_is_not_finite(experiment, tmp_p
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.slow
 def test_a_run_may_start_from_a_model(finished, experiment, tmp_path):
     """No steps at all: what is exported is where it started."""
     out = tmp_path / "run"
