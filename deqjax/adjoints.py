@@ -131,8 +131,8 @@ class Unrolled:
 
     The solver takes ``max_steps - 1`` steps and returns the last iterate; the last evaluation measures its residual.
     The gradient is exact for what was computed, converged or not. Its memory grows with the number of steps. Through an
-    accelerated solver it contains the derivative of the acceleration, which may be huge for maps with kinks although the
-    solve converged: use it with :class:`deqjax.solvers.Picard`.
+    accelerated solver it contains the derivative of the acceleration, which may be huge for maps with kinks, although
+    the solve converged: use it with :class:`deqjax.solvers.Picard`.
 
     >>> import deqjax as dj
     >>> solver = dj.solvers.Picard(max_steps=3, rtol=0.0)
