@@ -234,6 +234,7 @@ def along(gradient: dict, direction: dict) -> float:
     return sum(float(jnp.sum(gradient[name] * direction[name]).real) for name in gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["real", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("complex", "pair"))],

@@ -154,6 +154,7 @@ def test_a_start_saves_evaluations_and_changes_neither_the_fixed_point_nor_its_g
     chex.assert_trees_all_close(slope["map"], without["map"], rtol=1e-7, atol=1e-2 * largest)
 
 
+@pytest.mark.slow
 def test_a_finish_is_one_step_of_a_second_map_after_the_fixed_point(params: dict) -> None:
     step = dj.maps.HalfQuadratic(NET, penalty=0.5)
     recon = dj.Reconstructor(step, dj.solvers.Anderson(max_steps=60, rtol=1e-6))

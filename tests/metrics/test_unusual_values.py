@@ -57,6 +57,7 @@ def test_data_ranges_that_are_none_raise(name, data_range):
         METRICS[name](IMAGE, TARGET, data_range=data_range)
 
 
+@pytest.mark.slow
 def test_gradients_of_finite_images_are_finite():
     for metric in METRICS.values():
         assert np.isfinite(jax.grad(lambda image: metric(image, TARGET))(jnp.asarray(IMAGE))).all()  # noqa: B023

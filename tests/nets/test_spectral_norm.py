@@ -200,6 +200,7 @@ def test_kernels_of_every_number_of_axes_and_width_are_bounded_for_every_size(po
         assert reported[f"{name}/kernel"] <= 1.2 * largest, (name, "the bound is not far above the norm")
 
 
+@pytest.mark.slow
 def test_a_net_whose_norm_cannot_be_bounded_is_refused() -> None:
     net = DnCNN(layers=3, features=4, group_norm=2)
     params = {"net": dict(net.init(jax.random.key(0), jnp.zeros((1, 8, 8), complex))["params"])}

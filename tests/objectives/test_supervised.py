@@ -57,6 +57,7 @@ def test_the_denoiser_learns_to_denoise(coils):
     assert jnp.mean(jnp.abs(denoised - image) ** 2) < 0.7 * jnp.mean(jnp.abs(noisy - image) ** 2)
 
 
+@pytest.mark.slow
 def test_the_equilibrium_learns_and_so_does_everything_that_is_learned():
     """One run with the exact adjoint, a learned penalty, a learned weight of the loss and a Jacobian penalty.
 

@@ -43,6 +43,7 @@ def test_the_samples_have_the_inverse_of_the_hessian_as_covariance(float64):
     np.testing.assert_allclose(repeated, jnp.arange(24.0) / 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_deviation_agrees_with_the_dense_inverse_and_grows_with_the_noise():
     def dense(fixed, moving, parameters):
         objective, _ = last_objective(fixed, moving, *METHODS[:3])

@@ -103,6 +103,7 @@ def test_a_shift_of_the_moving_image_adds_to_the_map_with_points_outside_and_a_n
     )
 
 
+@pytest.mark.slow
 def test_blocks_and_the_norm_of_the_features_do_not_change_the_map():
     """A norm of 4 is a temperature of 1 / 16; blocks of rows have the values and the gradients of one block."""
     fixed, moving, grid = spots(32, 0), spots(32, 1), Grid.of((32, 32))

@@ -48,6 +48,7 @@ def test_an_inverse_is_either_right_or_nan(size):
     assert stats.converged.shape == (1,)
 
 
+@pytest.mark.slow
 def test_the_implicit_gradient_agrees_with_finite_differences(float64):
     grid, setting = oblique_grid(2, 0), FreeForm(spacing=9.0)
     parameters = jnp.asarray(np.random.RandomState(0).uniform(-1.5, 1.5, setting.init(grid).shape))

@@ -32,6 +32,7 @@ def assert_same_maps(many, loop, atol):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), found.map, one.map)
 
 
+@pytest.mark.slow
 def test_a_batch_gives_the_results_of_its_pairs():
     fixed, moving = blobs(3, (19, 14)), blobs(3, (19, 14), 1)
     starts = jax.vmap(align_centres, (0, 0, None, None))(fixed, moving, Grid.of((19, 14)), Grid.of((19, 14)))

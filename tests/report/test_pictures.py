@@ -85,6 +85,7 @@ def test_training_curve_has_a_panel_for_each_validation_metric(tmp_path):
     assert _pixels(tmp_path / "a.png").shape[0] == pytest.approx(3 * 2.6 * 150, abs=2)
 
 
+@pytest.mark.slow
 def test_optional_packages_are_imported_late_and_pyplot_never():
     script = (
         "import sys, flax, orbax.checkpoint, numpy as np\n"

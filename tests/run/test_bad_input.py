@@ -159,6 +159,7 @@ def test_slices_with_and_without_coils_are_not_mixed(good, experiment, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_holds_another_run(finished, experiment, tmp_path, contents):
     out = tmp_path / "run"
     shutil.copytree(finished, out)

@@ -44,6 +44,7 @@ def test_the_units_of_a_part_do_not_matter(solver, float64):
         np.testing.assert_array_equal(stats.num_steps, found[1.0][1].num_steps)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_parts_equals_the_dense_gradient(float64):
     """In these units the Jacobian is far from normal; the estimated error of the gradient must not depend on them."""
     x0, b = Parts((jnp.zeros((1, 4)), jnp.zeros((1, 8)))), jnp.linspace(-1, 1, 12)
