@@ -131,8 +131,7 @@ def measure_conditions(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.nda
     Raises:
       ValueError: no slice holds signal.
     """
-    mask = np.broadcast_to(mask, zero_filled.shape)
-    found = [_measure_slice(*one) for one in zip(kspace, mask, zero_filled) if one[0].any()]
+    found = [one for one in _measure_slices(kspace, mask, zero_filled) if one is not None]
     if not found:
         raise ValueError(f"kspace of shape {kspace.shape} is zero: there is nothing to measure")
     median = {field.name: float(np.median([getattr(one, field.name) for one in found])) for field in fields(Conditions)}
@@ -157,8 +156,12 @@ def inside_domain(domain: Domain, A: ForwardModel, kspace: jax.Array) -> jax.Arr
         return None
     with jax.ensure_compile_time_eval():  # the arrays may be known inside a jit of the user
         zero_filled = np.asarray(_adjoint(A, kspace))
-        found = _inside(domain, np.asarray(kspace), np.asarray(A.mask), zero_filled)
-        return jnp.asarray(found if zero_filled.ndim == 3 else found[0])
+        measured, single = np.asarray(kspace), zero_filled.ndim == 2
+        if single:
+            measured, zero_filled = measured[None], zero_filled[None]
+        found = _measure_slices(measured, np.asarray(A.mask), zero_filled)
+        inside = [one is None or not domain.outside(one) for one in found]
+        return jnp.asarray(inside[0] if single else inside)
 
 
 @jax.jit
@@ -166,11 +169,10 @@ def _adjoint(A: ForwardModel, kspace: jax.Array) -> jax.Array:
     return A.adjoint(kspace)
 
 
-def _inside(domain: Domain, kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> list[bool]:
-    if zero_filled.ndim == 2:
-        kspace, zero_filled = kspace[None], zero_filled[None]
+def _measure_slices(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> list[Conditions | None]:
+    """Measure the conditions of every slice; None for a slice of which the k-space is zero."""
     mask = np.broadcast_to(mask, zero_filled.shape)
-    return [not (one[0].any() and domain.outside(_measure_slice(*one))) for one in zip(kspace, mask, zero_filled)]
+    return [_measure_slice(*one) if one[0].any() else None for one in zip(kspace, mask, zero_filled)]
 
 
 def _measure_slice(kspace: np.ndarray, mask: np.ndarray, zero_filled: np.ndarray) -> Conditions:
