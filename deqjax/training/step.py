@@ -1,6 +1,7 @@
 """One training step: a pure local function that every device runs on its part of the batch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -60,9 +61,9 @@ def make_train_step(
     """
     count = jax.device_count() if devices is None else devices
 
-    def local_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def local_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         size = _size(batch)
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(key, state.step)
         place = jax.lax.axis_index("data") * size + jnp.arange(size)
         keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(place)
 
@@ -95,7 +96,9 @@ def make_train_step(
         }
         return TrainState(state.step + 1, params, average, optimizer_state, vectors), metrics
 
-    return _sharded(local_step, count) if parallel == "shard_map" else _pmapped(local_step, count)
+    # The key is an argument, so that a training with another seed finds the compiled step in the cache.
+    divided = _sharded(local_step, count) if parallel == "shard_map" else _pmapped(local_step, count)
+    return partial(divided, key=jax.random.key(seed))
 
 
 def check_finite(metrics: Metrics, step: int) -> None:
@@ -166,32 +169,32 @@ def data_mesh(count: int) -> Mesh:
     return jax.make_mesh((count,), ("data",), (AxisType.Auto,), devices=jax.devices()[:count])
 
 
-def _sharded(local_step: Step, count: int) -> Step:
+def _sharded(local_step: Callable, count: int) -> Callable:
     replicated, divided = PartitionSpec(), PartitionSpec("data")
     mapped = jax.shard_map(
         local_step,
         mesh=data_mesh(count),
-        in_specs=(replicated, divided),
+        in_specs=(replicated, divided, replicated),
         out_specs=(replicated, replicated),
         check_vma=False,
     )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         _check_divides(batch, count)
-        return mapped(state, batch)
+        return mapped(state, batch, key)
 
     return jax.jit(step, donate_argnums=0)
 
 
-def _pmapped(local_step: Step, count: int) -> Step:
+def _pmapped(local_step: Callable, count: int) -> Callable:
     mapped = jax.pmap(
-        local_step, "data", in_axes=(None, 0), out_axes=None, devices=jax.devices()[:count], donate_argnums=()
+        local_step, "data", in_axes=(None, 0, None), out_axes=None, devices=jax.devices()[:count], donate_argnums=()
     )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         _check_divides(batch, count)
         divide = lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:])
-        return mapped(state, jax.tree.map(divide, batch))
+        return mapped(state, jax.tree.map(divide, batch), key)
 
     return step
 

@@ -91,7 +91,7 @@ def main(folder: str) -> None:
             expected, metrics = step_of(problem, 1)(fresh(1), batch)
             for kind in kinds:
                 step = step_of(problem, 4, kind)
-                compiled = step.lower(fresh(4), batch).compile() if kind == "shard_map" else step
+                compiled = compiled_step(step, fresh(4), batch) if kind == "shard_map" else step
                 state, other_metrics = compiled(fresh(4), batch)
                 entry = results[f"{coils} {kind}"] = {
                     "parameters": distance(state.params, expected.params),
@@ -122,6 +122,11 @@ def step_of(problem: Problem, devices: int, parallel: Literal["shard_map", "pmap
     return make_train_step(objective, SGD, spectral_bound=0.5, ema=0.9, devices=devices, parallel=parallel)
 
 
+def compiled_step(step: Any, state: TrainState, batch: Batch) -> Any:
+    """Compile a step, whose random key stays an argument."""
+    return partial(step.func.lower(state, batch, **step.keywords).compile(), **step.keywords)
+
+
 def second_step(compiled: Any, state: TrainState, batch: Batch, like: TrainState, folder: str) -> dict:
     """Compute a second step, once directly and once from the checkpoint of the first step."""
     with Checkpoints(folder) as checkpoints:
@@ -133,7 +138,7 @@ def second_step(compiled: Any, state: TrainState, batch: Batch, like: TrainState
         restored = checkpoints.restore(like)
     restored_distance = distance(restored, first)
     resumed, _ = compiled(replicate(restored), batch)
-    text = collectives_of(compiled.as_text())
+    text = collectives_of(compiled.func.as_text())
     return {"text": text, "donated": donated, "restored": restored_distance, "resumed": distance(resumed, state)}
 
 

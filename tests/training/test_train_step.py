@@ -129,6 +129,13 @@ def test_a_step_is_traced_once_for_all_steps_phases_and_masks() -> None:
     assert jnp.isfinite(metrics["loss"])
 
 
+def test_steps_of_other_seeds_are_the_same_program() -> None:
+    """The seed is an argument of the compiled step, so that the cache of compiled programs serves every seed."""
+    steps: list[Any] = [make_train_step(Quadratic(), SGD, seed=seed) for seed in (0, 1)]
+    texts = [step.func.lower(start(), BATCH, **step.keywords).as_text() for step in steps]
+    assert texts[0] == texts[1]
+
+
 def test_a_reconstruction_is_traced_once_for_all_masks_and_parameters() -> None:
     """It is traced again for k-space of another shape."""
 
