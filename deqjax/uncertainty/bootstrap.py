@@ -29,8 +29,8 @@ def bootstrap_deviation(
     """Compute the standard deviation over reconstructions from 90 % of the lines, inside compiled code.
 
     Each of them leaves out a tenth of the lines outside the centre, at random, and starts at the solution for all
-    lines, so that it takes only a few evaluations. The units of the map are those of all lines. Samples that are not
-    arranged in lines are left out one by one.
+    lines, so that it takes only a few evaluations. It ends with the iterate that follows the last evaluation. The units
+    of the map are those of all lines. Samples that are not arranged in lines are left out one by one.
 
     Args:
       recon: the method.
@@ -41,7 +41,7 @@ def bootstrap_deviation(
       found: the solution for all lines, from :func:`deqjax.reconstruct.equilibrium`.
       key: a JAX key.
       resamples: the number of reconstructions, at least 2.
-      solver: of these reconstructions.
+      solver: of these reconstructions; its ``max_steps`` is the number of evaluations of each.
 
     Returns:
       The standard deviation of the complex image, (batch, y, x), and the evaluations of f that all reconstructions of
@@ -51,7 +51,7 @@ def bootstrap_deviation(
     def again(total: tuple, key: jax.Array) -> tuple[tuple, None]:
         fewer = dataclasses.replace(A, mask=A.mask * kept_samples(key, A.mask))  # type: ignore[type-var, attr-defined]
         args = MapArgs(found.args.params, found.units.forward_model(fewer), found.units.apply(fewer.adjoint(kspace)))
-        state, stats = solve(lambda state: recon.map(state, args), found.state, solver)
+        state, stats = solve(lambda state: recon.map(state, args), found.state, solver, unroll=True)
         change = found.units.undo(recon.image(params, state, args)) - image
         return (total[0] + change, total[1] + jnp.abs(change) ** 2, total[2] + stats.num_steps), None
 

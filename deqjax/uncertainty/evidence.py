@@ -14,11 +14,11 @@ from deqjax.types import ForwardModel, Params
 from deqjax.uncertainty.bootstrap import bootstrap_deviation
 from deqjax.uncertainty.noise import batched, checked_sigma, propagate
 
-PROBES, RESAMPLES = 3, 4
-"""Few probes and reconstructions: the scale smooths their deviations, and together they cost about two images."""
+PROBES, RESAMPLES = 2, 4
+"""Few probes and reconstructions: the scale smooths their deviations, and together they cost about one image."""
 
 PROBE_SOLVER = Anderson(history=5, ridge=1e-2, max_steps=8, rtol=0.1)
-RESAMPLE_SOLVER = Anderson(history=5, ridge=1e-2, max_steps=5, rtol=1e-3)
+RESAMPLE_SOLVER = Anderson(history=5, ridge=1e-2, max_steps=3, rtol=1e-3)
 
 
 @operand

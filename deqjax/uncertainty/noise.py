@@ -188,13 +188,13 @@ def linear_response(
         args, units = recon.arguments(params, A, A.adjoint(kspace))
         return units.undo(recon.image(params, state, args))
 
-    step_response = jax.linearize(step, state, kspace)[1]
+    drive = jax.linearize(lambda kspace: step(state, kspace), kspace)[1]  # without the derivative of most nets
+    product = jax.linearize(lambda state: step(state, kspace), state)[1]
     read_response = jax.linearize(read, state, kspace)[1]
-    still, silent = jax.tree.map(jnp.zeros_like, (state, kspace))
 
     def respond(b: jax.Array) -> tuple[jax.Array, jax.Array]:
-        driven = step_response(still, b)
-        w, stats = solve(lambda w: jax.tree.map(jnp.add, driven, step_response(w, silent)), driven, solver)
+        driven = drive(b)
+        w, stats = solve(lambda w: jax.tree.map(jnp.add, driven, product(w)), driven, solver)
         return read_response(w, b), stats.num_steps
 
     return respond
