@@ -1,6 +1,6 @@
 """Motion-corrected reconstruction of a cine: python benchmarks/motion_corrected_series.py --series=FILE.npz
 
-    python benchmarks/motion_corrected_series.py --series=FILE.npz [--acceleration 4] [--rounds 2] [--crop 128]
+    python benchmarks/motion_corrected_series.py --series=FILE.npz [--acceleration 4] [--rounds 4] [--crop 128]
 
 The file holds frames (t, y, x). Each frame is undersampled by its own mask, and noise of 1 % of the scale is added. A
 fifth of the measured lines is held out. The table shows, for every method, the ratio of signal to error of the lines
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", required=True, help="an .npz file with frames (t, y, x)")
     parser.add_argument("--acceleration", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=2, help="rounds of image and motion")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of image and motion")
     parser.add_argument("--crop", type=int, default=128, help="the size of the window in the centre")
     options = parser.parse_args()
     with np.load(options.series) as file:

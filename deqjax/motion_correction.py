@@ -1,5 +1,6 @@
 """Motion-corrected reconstruction of a series: the frames and the motion are fixed points, solved in turn."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,13 +8,14 @@ import jax.numpy as jnp
 
 from deqjax.classical_methods import classical_method
 from deqjax.objectives.motion import DemonsMotion, Motion, move_image
-from deqjax.physics import smooth_phase
+from deqjax.physics import MaskedFourier, fft2c, smooth_phase
 from deqjax.physics.phase import PhaseModulated
 from deqjax.reconstruct import Reconstructor
 from deqjax.solvers import Stats
 from deqjax.types import ForwardModel
 
-NEIGHBOURS = (-1, 1)
+OWN_SHARE = 0.2
+"""The weight of a frame in its own prediction; what it measured comes back with the remainder."""
 
 
 class Series(NamedTuple):
@@ -26,7 +28,7 @@ class Series(NamedTuple):
     """From each frame to the frame before it and to the one after it, (2, t, y, x, 2), in pixels along y and x."""
 
     weight: jax.Array
-    """How far these two frames were trusted in the last round, (2, t), from 0 to 1; see :func:`reconstruct_series`."""
+    """The weights of these two frames in the last round, (2, t), from 0 to 1; see :func:`reconstruct_series`."""
 
     stats: tuple[Stats, ...]
     """How the solves for the frames went: one for the start, and one for each round."""
@@ -45,12 +47,12 @@ def reconstruct_series(
     The frames x_t are first reconstructed one by one. Each round (1) finds the motion from every frame to the one
     before and the one after it, (2) predicts every frame from itself and these two, moved to it,
 
-        ``p_t = (x_t + w_- x_(t-1) o phi_- + w_+ x_(t+1) o phi_+) / (1 + w_- + w_+)``,
+        ``p_t = (0.2 x_t + w_- x_(t-1) o phi_- + w_+ x_(t+1) o phi_+) / (0.2 + w_- + w_+)``,
 
-    and (3) takes as frames ``p_t`` plus a reconstruction of what it leaves of the data, so that changes that are no
-    motion appear too. The weight of a neighbour is the part of the energy of the data of frame t that it explains,
-    ``w = max(0, 1 - |A_t (x_s o phi) - y_t|^2 / |y_t|^2)``: where the motion is wrong, a frame stands for itself. At
-    both ends a frame is its own neighbour. The smooth phase of the mean over the frames does not move.
+    which the method then denoises, and (3) takes as frames ``p_t`` plus a reconstruction of what it leaves of the data,
+    so that changes that are no motion appear too. The weight of a neighbour is the part of the energy of the data of frame t that it explains,
+    ``w = max(0, 1 - |A_t (x_s o phi) - y_t|^2 / |y_t|^2)``: where nothing is explained, a frame stands for
+    itself. The first and the last frame have one neighbour. The smooth phase of the mean over the frames does not move.
 
     Source: H. Jung, J. C. Ye, "Motion estimated and compensated compressed sensing dynamic magnetic resonance imaging:
     what we can learn from video compression techniques", Int. J. Imaging Syst. Technol. 20:81, 2010, for step 3.
@@ -79,14 +81,14 @@ def reconstruct_series(
     method = classical_method("total-variation") if method is None else method
     motion = DemonsMotion() if motion is None else motion
     phase = smooth_phase(jnp.mean(A.adjoint(kspace), axis=0, keepdims=True))
-    still = PhaseModulated(A, phase)
+    still, complete = PhaseModulated(A, phase), MaskedFourier(jnp.ones((1, 1, 1)), "tyx")
     frames, found = method({}, still, kspace)
     stats = [found]
     for _ in range(rounds):
-        displacement, moved = _register_neighbours(frames, motion)
-        weight = jnp.stack([_explained(still, neighbours, kspace) for neighbours in moved])
+        displacement, moved, weight = _neighbours(still, frames, kspace, motion)
         shares = weight[..., None, None]
-        predicted = (frames + jnp.sum(shares * moved, axis=0)) / (1 + jnp.sum(shares, axis=0))
+        predicted = (OWN_SHARE * frames + jnp.sum(shares * moved, axis=0)) / (OWN_SHARE + jnp.sum(shares, axis=0))
+        predicted, _ = method({}, complete, fft2c(predicted))
         remainder, found = method({}, still, kspace - still.forward(predicted))
         frames = predicted + remainder
         stats.append(found)
@@ -95,23 +97,26 @@ def reconstruct_series(
 
 def find_motion(motion: Motion, fixed: jax.Array, moving: jax.Array) -> jax.Array:
     """Find the displacement from every fixed to its moving frame (t, y, x), (t, y, x, 2), in pixels."""
-    shown = jnp.abs(fixed)
-    scale = jnp.sqrt(jnp.sum(shown**4) / jnp.maximum(jnp.sum(shown**2), jnp.finfo(shown.dtype).tiny))
+    power = jnp.abs(fixed) ** 2
+    scale = jnp.sqrt(jnp.sum(power**2) / jnp.maximum(jnp.sum(power), jnp.finfo(power.dtype).tiny))
     scale = jnp.where(scale > 0, scale, 1)
-    return motion.find({}, shown / scale, jnp.abs(moving) / scale, None).there
+    return motion.find({}, jnp.abs(fixed) / scale, jnp.abs(moving) / scale, None).there
 
 
-def _register_neighbours(frames: jax.Array, motion: Motion) -> tuple[jax.Array, jax.Array]:
-    """Return the displacements to both neighbours (2, t, y, x, 2), and both neighbours moved to each frame."""
-
-    @jax.jit
-    def one(frames: jax.Array, neighbours: jax.Array) -> tuple[jax.Array, jax.Array]:
-        displacement = find_motion(motion, frames, neighbours)
-        return displacement, jax.vmap(move_image)(neighbours, displacement)
-
+@partial(jax.jit, static_argnames="motion")
+def _neighbours(
+    A: ForwardModel, frames: jax.Array, kspace: jax.Array, motion: Motion
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return for the frame before and the one after: the displacement to it, its moved image, and its weight."""
     place = jnp.arange(len(frames))
-    both = [one(frames, frames[jnp.clip(place + step, 0, len(frames) - 1)]) for step in NEIGHBOURS]
-    return tuple(jnp.stack(parts) for parts in zip(*both))  # type: ignore[return-value]
+
+    def one(step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        neighbour = jnp.clip(place + step, 0, len(frames) - 1)
+        displacement = find_motion(motion, frames, frames[neighbour])
+        moved = jax.vmap(move_image)(frames[neighbour], displacement)
+        return displacement, moved, (neighbour != place) * _explained(A, moved, kspace)
+
+    return jax.lax.map(one, jnp.array([-1, 1]))
 
 
 def _explained(A: ForwardModel, frames: jax.Array, kspace: jax.Array) -> jax.Array:

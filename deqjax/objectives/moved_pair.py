@@ -51,8 +51,8 @@ class MovedPair:
     Attributes:
       motion: how the motion is found.
       weight: of the terms without motion.
-      learn: with ``"motion"``, train the network of the motion alone, on the magnitudes of the zero-filled images. Nothing
-        is reconstructed, so that a step takes a small part of the time.
+      learn: with ``"motion"``, train the network of the motion alone, on the magnitudes of the zero-filled images.
+        Nothing is reconstructed, so that a step takes a small part of the time.
       joint: whether everything that is learned has the gradient of everything, that of the motion included.
       weighted: whether squared residuals have the weights ``1 / P`` of :class:`Pair`, and else 1.
       loss: l. The source has ``smooth_l1``.
@@ -95,7 +95,8 @@ class MovedPair:
             if self.learn == "motion":
                 zero_filled = jax.lax.stop_gradient(A.adjoint(both.kspace))
                 images = jnp.abs(recon.normalisation(zero_filled).apply(zero_filled))
-                registration = self.motion.find(params, *jnp.split(images, 2), batch.velocity).loss
+                fixed, moving = jnp.split(images, 2)
+                registration = self.motion.find(params, fixed, moving, batch.velocity).loss
                 return registration, {"registration": registration}
             kspace, predicted = predictor(recon, params, A, _twice(probe))(both.kspace)
             weight = both.mask * inverse_density(problem, both.kspace) if self.weighted else both.mask
