@@ -50,9 +50,10 @@ def reconstruct_series(
         ``p_t = (0.2 x_t + w_- x_(t-1) o phi_- + w_+ x_(t+1) o phi_+) / (0.2 + w_- + w_+)``,
 
     which the method then denoises, and (3) takes as frames ``p_t`` plus a reconstruction of what it leaves of the data,
-    so that changes that are no motion appear too. The weight of a neighbour is the part of the energy of the data of frame t that it explains,
-    ``w = max(0, 1 - |A_t (x_s o phi) - y_t|^2 / |y_t|^2)``: where nothing is explained, a frame stands for
-    itself. The first and the last frame have one neighbour. The smooth phase of the mean over the frames does not move.
+    so that changes that are no motion appear too. The weight of a neighbour is the part of the energy of the data of
+    frame t that it explains, ``w = max(0, 1 - |A_t (x_s o phi) - y_t|^2 / |y_t|^2)``: where nothing is explained, a
+    frame stands for itself. The first and the last frame have one neighbour. The smooth phase of the mean over the
+    frames does not move.
 
     Source: H. Jung, J. C. Ye, "Motion estimated and compensated compressed sensing dynamic magnetic resonance imaging:
     what we can learn from video compression techniques", Int. J. Imaging Syst. Technol. 20:81, 2010, for step 3.
