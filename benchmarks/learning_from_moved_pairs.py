@@ -44,14 +44,6 @@ OVERRIDES = [
     "run.validate_every=100000",
     "phase.register.steps=0",
 ]
-FINE_TUNING = [
-    "phase.alone.steps=0",
-    "phase.train.objective.loss=l1_l2",
-    "phase.train.objective.weighted=true",
-    "phase.train.final_learning_rate=5e-5",
-    "phase.train.warmup_steps=5",
-    "run.ema=0.95",
-]
 MOTION = "phase.train.objective.motion"
 ROWS = {
     START: [f"{MOTION}.type=NoMotion"],
@@ -116,9 +108,15 @@ def main() -> None:
     path, given = HERE.parent / "configs/decolearn.toml", [*OVERRIDES, f"seed={options.seed}"]
     given += [f"data.train={options.train}", f"data.val={options.val}"]
     first = OUT / f"alone-{options.start_steps}-seed{options.seed}"
-    alone = [*given, f"phase.alone.steps={options.start_steps}", "phase.train.steps=0", "run.ema=0.98", f"out={first}"]
+    alone = [*given, f"phase.alone.steps={options.start_steps}", "phase.train.steps=0", f"out={first}"]
     alone += ROWS["demons"]  # finds the motion between the images of the first model
-    tuned = [*given, *FINE_TUNING, f"phase.train.steps={options.steps}", f"run.init_from={first / 'model'}"]
+    tuned = [
+        *given,
+        "phase.alone.steps=0",
+        "run.ema=0.95",
+        f"phase.train.steps={options.steps}",
+        f"run.init_from={first / 'model'}",
+    ]
     results = {}
     for name in [ALONE, *options.only]:
         kept = first / f"{name.replace(' ', '_').replace(',', '')}-{options.steps}.json"
