@@ -231,6 +231,8 @@ def test_what_is_missing_is_named(tmp_path):
         run(MovedPair(), dataclasses.replace(batch, second=None))
     with pytest.raises(ValueError, match="weight must be at least 0"):
         MovedPair(weight=-1.0)
+    with pytest.raises(ValueError, match="one smoothing for each level"):
+        DemonsMotion(smoothing=(3.0,))
     slices = Slices([write_volume(tmp_path / "a.h5", fft2c(spots()).astype(np.complex64))])
     with pytest.raises(ValueError, match="leave one out"):
         Acquisitions(slices, MASK, second=slices, motion=MOTION)
