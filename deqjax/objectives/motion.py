@@ -90,43 +90,53 @@ class KnownMotion:
 class DemonsMotion:
     """Symmetric demons from coarse to fine, each level a fixed point; nothing is learned.
 
+    The Gaussian becomes narrower from level to level: a wide one finds large displacements safely, but it also shrinks
+    them. `Anderson` solves the levels; on a few pairs, `Broyden` ends far from the motion.
+
     Attributes:
-      smoothing: the standard deviation of the Gaussian that smooths the velocity, in pixels.
+      smoothing: for each level, the standard deviation of the Gaussian that smooths the velocity, in pixels.
       weight: see :func:`deqjax.registration.demons`.
       levels: the pixel sizes of the levels in pixels of the image, from coarse to fine. The motion is found on the last
         level.
       max_steps: the largest number of evaluations on a level.
 
+    Raises:
+      ValueError: there is not one smoothing for each level.
+
     >>> DemonsMotion().init(jax.random.key(0))
     {}
     """
 
-    smoothing: float = 6.0
+    smoothing: tuple[float, ...] = (8.0, 4.0, 3.0)
     weight: float = 0.1
-    levels: tuple[float, ...] = (8.0, 4.0, 2.0)
-    max_steps: int = 30
+    levels: tuple[int, ...] = (8, 4, 2)
+    max_steps: int = 40
+
+    def __post_init__(self) -> None:
+        if not self.levels or len(self.smoothing) != len(self.levels):
+            raise ValueError(f"need one smoothing for each level; got {self.smoothing} for the levels {self.levels}")
 
     def init(self, key: jax.Array) -> Params:
         return {}
 
     def find(self, params: Params, fixed: jax.Array, moving: jax.Array, known: jax.Array | None) -> FoundMotion:
-        from deqjax.registration.inputs import settings_with_defaults
-        from deqjax.registration.multiresolution import Pair, register_levels
-        from deqjax.registration.optimizers import Demons
-        from deqjax.registration.transforms import Velocity
-        from deqjax.solvers import Broyden
+        from deqjax.registration import demons
+        from deqjax.registration.pyramid import shrink
+        from deqjax.registration.transforms.dense import upsample
+        from deqjax.solvers import Anderson
 
         grid = pixel_grid(fixed.shape[1:])
-        transform = Velocity(self.smoothing, SQUARINGS)
-        optimizer = Demons(self.weight, Broyden(max_steps=self.max_steps, rtol=1e-3))
+        solver = Anderson(history=3, max_steps=self.max_steps, rtol=1e-3)
 
         def register(images: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            pair = Pair(*images, jnp.ones(grid.shape), None)
-            with jax.ensure_compile_time_eval():
-                settings, identities = settings_with_defaults(
-                    pair, grid, grid, transform, None, None, self.levels, optimizer, 1
+            velocity, previous = jnp.zeros((1, 1, 2)), self.levels[0]
+            for size, smoothing in zip(self.levels, self.smoothing):
+                (first, level), (second, _) = (shrink(image, grid, (size, size)) for image in images)
+                start = upsample(velocity, jnp.zeros((*level.shape, 2)), (previous / size,) * 2)
+                found, _ = demons(
+                    first, second, smoothing, self.weight, grid=level, start=start, squarings=SQUARINGS, solver=solver
                 )
-            found: Any = register_levels(pair, grid, grid, identities, settings).map
+                velocity, previous = found.velocity, size
             return found.displacement(grid), found.inverse().displacement(grid)
 
         there, back = jax.lax.map(register, (fixed, moving))

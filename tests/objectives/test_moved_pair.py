@@ -168,6 +168,18 @@ def test_alternating_each_part_has_the_gradient_of_its_own_loss(joint):
     assert (found["registration", "map"] > 0) == joint
 
 
+def test_the_motion_alone_learns_from_zero_filled_images():
+    batch = without_unmeasured(batch_of(mask=MASK))
+    params = PARAMS | Slide().init(jax.random.key(0))
+    objective = MovedPair(Slide(), learn="motion").bind(problem_of(MASK))
+    slope = jax.grad(lambda params: objective(params, {}, batch, keys_of(len(batch.mask)), None)[0])(params)
+    images = jnp.abs(dj.physics.ifft2c(jnp.asarray(batch.mask * np.nan_to_num(batch.kspace))))
+    scale = jnp.sqrt(jnp.sum(images**4, (1, 2)) / jnp.sum(images**2, (1, 2)))
+    seen = jnp.mean(images, (1, 2)) / scale
+    np.testing.assert_allclose(slope["network"]["shift"], 2 * (0.4 - jnp.mean(seen)), rtol=1e-4)
+    assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(slope["map"]))
+
+
 def test_a_trained_network_is_read_inside_jit():
     motion, images = NetworkMotion("voxelmorph-brain-2d"), jax.ShapeDtypeStruct((2, *SHAPE), jnp.float32)
     params = motion.init(jax.random.key(0))
@@ -189,7 +201,7 @@ def test_a_network_learns_from_its_own_loss(tmp_path):
 def test_demons_find_the_motion(tmp_path):
     batch = moved_batch(tmp_path)
     fixed, moving = (jnp.abs(dj.physics.ifft2c(jnp.asarray(k))) for k in kspaces(batch))
-    motion = DemonsMotion(smoothing=3.0, levels=(2.0, 1.0))
+    motion = DemonsMotion(smoothing=(3.0, 3.0), levels=(2, 1))
     there, back, loss = jax.jit(lambda *images: motion.find({}, images[0], images[1], None))(fixed, moving)
     true, bright = both_ways(jnp.asarray(batch.velocity[0])), fixed[0] > 0.2 * fixed.max()
     for found, known in ((there[0], true[0]), (back[0], true[1])):
@@ -219,6 +231,8 @@ def test_what_is_missing_is_named(tmp_path):
         run(MovedPair(), dataclasses.replace(batch, second=None))
     with pytest.raises(ValueError, match="weight must be at least 0"):
         MovedPair(weight=-1.0)
+    with pytest.raises(ValueError, match="one smoothing for each level"):
+        DemonsMotion(smoothing=(3.0,))
     slices = Slices([write_volume(tmp_path / "a.h5", fft2c(spots()).astype(np.complex64))])
     with pytest.raises(ValueError, match="leave one out"):
         Acquisitions(slices, MASK, second=slices, motion=MOTION)
