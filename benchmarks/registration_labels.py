@@ -21,6 +21,7 @@ from deqjax.registration import (
     Grid,
     load_network,
     models,
+    optimizers,
     register,
     register_by_network,
     regularizers,
@@ -45,6 +46,8 @@ LOCAL: dict[str, Any] = {
     "similarity": similarities.LocalNCC(width=4.0),
     "regularizer": regularizers.Bending(weight=1.0),
 }
+
+SYN: dict[str, Any] = {"transform": transforms.Velocity(smoothing=0.0, steps=6), "optimizer": optimizers.SyN()}
 
 
 def read(path):
@@ -86,6 +89,8 @@ def methods(networks):
         "affine": partial(stage, AFFINE, None),
         "affine + free-form (NCC)": partial(stage, NCC, "affine"),
         "affine + free-form": partial(stage, LOCAL, "affine"),
+        "affine + syn": partial(stage, SYN | {"similarity": similarities.LocalNCC(width=3.0)}, "affine"),
+        "affine + syn (10 mm)": partial(stage, SYN | {"similarity": similarities.LocalNCC(width=10.0)}, "affine"),
     }
     for name, trained in networks.items():
         rows[f"affine + {name}"] = partial(apply, trained, "affine")
