@@ -43,23 +43,25 @@ def named_stage(
     spacing: float = 16.0,
     bending: float = 1.0,
     levels: tuple[float, ...] | None = None,
+    window: float = 3.0,
 ) -> Stage:
     """Return a stage by its name.
 
     Args:
       name: one of `STAGES`.
-      similarity: None for `NCC` of linear maps, and `LocalNCC` of 3 mm else.
+      similarity: None for `NCC` of linear maps, and `LocalNCC` else.
       spacing: the spacing of control points of "free-form" and twice the smoothing of "dense", in mm.
       bending: the weight of the bending energy of "free-form", in mm^2.
       levels: see `register`.
+      window: the width of that `LocalNCC`, in mm.
 
     Raises:
-      ValueError: if there is no such stage.
+      ValueError: if there is no such stage, or the window is not above 0.
 
-    >>> named_stage("syn").transform
-    Velocity(smoothing=0.0, steps=6)
+    >>> named_stage("syn", window=16.0).similarity
+    LocalNCC(width=16.0, floor=0.001)
     """
-    chosen = similarity or (NCC() if name in ("rigid", "affine") else LocalNCC(width=3.0))
+    chosen = similarity or (NCC() if name in ("rigid", "affine") else LocalNCC(width=window))
     if name == "rigid":
         return Stage(Rigid(), chosen, levels=levels)
     if name == "affine":

@@ -94,6 +94,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="by default ncc for rigid and affine, and local-ncc for the other stages",
     )
     command.add_argument(
+        "--window",
+        type=float,
+        metavar="MM",
+        help="the width of the windows of local-ncc; by default 3, and 6 with --similarity local-ncc",
+    )
+    command.add_argument(
         "--preset",
         choices=["default", "fast"],
         default="default",
@@ -187,11 +193,17 @@ def register_files(args: argparse.Namespace) -> int:
         None if args.landmarks is None else _read_landmarks(args.landmarks[0], args.landmarks[1], args.landmark_weight)
     )
     similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
+    if args.window is not None and args.similarity not in (None, "local-ncc"):
+        raise ValueError(f"--window {args.window:g} is for local-ncc, and the similarity is {args.similarity}")
+    if args.window is not None and similarity is not None:
+        similarity = LocalNCC(args.window)
+    window = 3.0 if args.window is None else args.window
     levels = None if args.levels is None else tuple(args.levels)
     model = _model_for(args, fixed_grid)
     names = [*args.stages, *(["model"] if model else []), *(["free-form"] if args.refine else [])]
     stages = [
-        None if name == "model" else named_stage(name, similarity, args.spacing, args.bending, levels) for name in names
+        None if name == "model" else named_stage(name, similarity, args.spacing, args.bending, levels, window)
+        for name in names
     ]
     stages = [None if stage is None else _with_channels(stage, channels) for stage in stages]
     if args.preset == "fast":

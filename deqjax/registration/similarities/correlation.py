@@ -45,6 +45,9 @@ class LocalNCC:
       floor: a constant added to each local variance, relative to the variance over the mask, so that noise alone is
         not matched.
 
+    Raises:
+      ValueError: the width is not above 0.
+
     Source: B. Avants et al., "Symmetric diffeomorphic image registration with cross-correlation", Med. Image Anal.
     12:26, 2008, equation 4, here not squared and with Gaussian windows (P. Cachier et al. 2003).
 
@@ -55,6 +58,10 @@ class LocalNCC:
 
     width: float = 6.0
     floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not self.width > 0:
+            raise ValueError(f"LocalNCC needs a width above 0 mm; it is {self.width}")
 
     def __call__(self, fixed: jax.Array, warped: jax.Array, mask: jax.Array, grid: Grid) -> jax.Array:
         return 1 - jnp.sum(mask * self.correlation(fixed, warped, mask, grid)) / jnp.sum(mask)
