@@ -33,6 +33,7 @@ from deqjax.registration import (
     warp_labels,
 )
 from deqjax.registration.measures import folded_fraction, volume_change
+from deqjax.registration.stages import named_stage
 
 DEEP = (4, 43, 10, 49, 11, 50, 12, 51)
 """Ventricles, thalamus, caudate nucleus and putamen, left and right; the labels of the cortex are above 1000."""
@@ -73,13 +74,9 @@ def overlaps(fixed, warped, values):
     return {value: 2 * np.sum(a & b) / (np.sum(a) + np.sum(b)) for value, (a, b) in masks.items()}
 
 
-def syn(width: float, total_smoothing: float) -> dict[str, Any]:
+def syn(window: float, total_smoothing: float) -> dict[str, Any]:
     """Return the settings of SyN with windows of a width in mm and a smoothing of the velocity in voxels."""
-    return {
-        "transform": transforms.Velocity(smoothing=0.0, steps=6),
-        "similarity": similarities.LocalNCC(width),
-        "optimizer": optimizers.SyN(total_smoothing=total_smoothing),
-    }
+    return vars(named_stage("syn", window=window)) | {"optimizer": optimizers.SyN(total_smoothing=total_smoothing)}
 
 
 def stage(settings, start, fixed, moving, maps):
@@ -98,7 +95,7 @@ def methods(networks):
         "affine": partial(stage, AFFINE, None),
         "affine + free-form (NCC)": partial(stage, NCC, "affine"),
         "affine + free-form": partial(stage, LOCAL, "affine"),
-        "affine + syn": partial(stage, syn(3.0, 0.4), "affine"),
+        "affine + syn": partial(stage, vars(named_stage("syn")), "affine"),
         "affine + syn (16 mm, 0.5)": partial(stage, syn(16.0, 0.5), "affine"),
         "affine + syn (10 mm, 1.0)": partial(stage, syn(10.0, 1.0), "affine"),
     }

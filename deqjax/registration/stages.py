@@ -33,6 +33,9 @@ class Stage:
     optimizer: Optimizer | None = None
 
 
+WINDOW = 3.0
+"""The width of the windows of `LocalNCC` in the stages that are not linear, in mm."""
+
 STAGES = ("rigid", "affine", "free-form", "dense", "syn")
 """The names of the stages that `named_stage` knows."""
 
@@ -43,7 +46,7 @@ def named_stage(
     spacing: float = 16.0,
     bending: float = 1.0,
     levels: tuple[float, ...] | None = None,
-    window: float = 3.0,
+    window: float = WINDOW,
 ) -> Stage:
     """Return a stage by its name.
 

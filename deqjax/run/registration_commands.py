@@ -22,7 +22,7 @@ from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.pictures import save_picture
 from deqjax.registration.similarities import MIND, MSE, NCC, NGF, LocalNCC, MutualInformation, WeightedSum
 from deqjax.registration.slices import check_parallel
-from deqjax.registration.stages import STAGES, Stage, faster, named_stage, register_stages
+from deqjax.registration.stages import STAGES, WINDOW, Stage, faster, named_stage, register_stages
 from deqjax.registration.starts import STARTS, find_start
 from deqjax.registration.trained_networks import TrainedNetwork, load_network
 from deqjax.registration.transform_files import write_transform
@@ -192,19 +192,12 @@ def register_files(args: argparse.Namespace) -> int:
     landmarks = (
         None if args.landmarks is None else _read_landmarks(args.landmarks[0], args.landmarks[1], args.landmark_weight)
     )
-    similarity = None if args.similarity is None else SIMILARITIES[args.similarity]
-    if args.window is not None and args.similarity not in (None, "local-ncc"):
-        raise ValueError(f"--window {args.window:g} is for local-ncc, and the similarity is {args.similarity}")
-    if args.window is not None and similarity is not None:
-        similarity = LocalNCC(args.window)
-    window = 3.0 if args.window is None else args.window
+    similarity, window = _similarity(args), WINDOW if args.window is None else args.window
     levels = None if args.levels is None else tuple(args.levels)
     model = _model_for(args, fixed_grid)
     names = [*args.stages, *(["model"] if model else []), *(["free-form"] if args.refine else [])]
-    stages = [
-        None if name == "model" else named_stage(name, similarity, args.spacing, args.bending, levels, window)
-        for name in names
-    ]
+    named = lambda name: named_stage(name, similarity, args.spacing, args.bending, levels, window)
+    stages = [None if name == "model" else named(name) for name in names]
     stages = [None if stage is None else _with_channels(stage, channels) for stage in stages]
     if args.preset == "fast":
         stages = [None if stage is None else faster(stage, fixed_grid) for stage in stages]
@@ -212,7 +205,7 @@ def register_files(args: argparse.Namespace) -> int:
         raise ValueError("--landmarks: syn has no landmark term; use affine, free-form or dense")
     if args.deviation and not (names[-1] in DEVIATION_STAGES and stages[-1] and has_curvature(stages[-1].similarity)):
         raise ValueError("--deviation needs a last stage rigid, affine or free-form, with mse, ncc or local-ncc")
-    first = named_stage(args.stages[0], similarity).similarity
+    first = named(args.stages[0]).similarity
     mapping: Map
     mapping, start = find_start(args.start, fixed, masked, fixed_grid, moving_grid, first, mask)
     print(f"start {start}", flush=True)
@@ -280,6 +273,15 @@ def _with_channels(stage: Stage, channels: list[Channel]) -> Stage:
     measures, weights = [measure for _, _, measure, _ in channels], [weight for _, _, _, weight in channels]
     both = WeightedSum((stage.similarity, *measures), (1.0, *weights))
     return replace(stage, similarity=both) if channels else stage
+
+
+def _similarity(args: argparse.Namespace) -> Similarity | None:
+    """Return the similarity that the arguments name, or None for that of each stage."""
+    if args.window is None or args.similarity is None:
+        return None if args.similarity is None else SIMILARITIES[args.similarity]
+    if args.similarity != "local-ncc":
+        raise ValueError(f"--window {args.window:g} is for local-ncc, and the similarity is {args.similarity}")
+    return LocalNCC(args.window)
 
 
 def _read_channel(channel: list[str], args: argparse.Namespace, fixed_grid: Grid, moving_grid: Grid) -> Channel:
