@@ -87,7 +87,11 @@ class Supervised:
 
     Attributes:
       unrolled: if above 0, train this number of iterations of the map end to end in place of the equilibrium.
+      before_finish: weight of the loss of the image before the finish, which is the one that a certificate is about.
       jacobian: the penalty that keeps the map contracting.
+
+    Raises:
+      ValueError: a number is negative.
 
     >>> import deqjax as dj
     >>> recon = Reconstructor(dj.maps.HalfQuadratic(dj.nets.DnCNN(layers=2, features=4, residual=False)))
@@ -99,11 +103,14 @@ class Supervised:
     """
 
     unrolled: int = 0
+    before_finish: float = 0.0
     jacobian: JacobianPenalty = field(default_factory=JacobianPenalty)
 
     def __post_init__(self) -> None:
-        if self.unrolled < 0:
-            raise ValueError(f"unrolled must be at least 0; it is {self.unrolled}")
+        if self.unrolled < 0 or self.before_finish < 0:
+            raise ValueError(
+                f"unrolled and before_finish must be at least 0; they are {self.unrolled} and {self.before_finish}"
+            )
 
     def bind(self, problem: Problem) -> ObjectiveFunction:
         """Make the function of the parameters."""
@@ -119,6 +126,8 @@ class Supervised:
             found = equilibrium(recon, params, A, A.adjoint(kspace), probe)
             target = recon.normalisation.of_target(target, found.units).apply(target)
             value = loss(recon.image(params, found.state, found.args), target, loss_params)
+            if self.before_finish:
+                value = value + self.before_finish * loss(recon.map.image(found.state), target, loss_params)
             penalty, metrics = penalties(recon, self.jacobian, params, found, keys)
             return value + penalty, metrics
 

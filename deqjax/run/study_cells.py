@@ -119,8 +119,7 @@ def plan(study: Study, out: str | Path) -> list[TrainingCell | EvaluationCell]:
             settings = _settings(config, (*overrides, *extra))
             folder = Path(out) / "cells" / training.folder.name / _folder_name(more, settings)
             cells.append(EvaluationCell(levels | more, config, extra, settings, folder, training))
-    for kind in (TrainingCell, EvaluationCell):
-        _check_different([cell for cell in cells if isinstance(cell, kind)])
+    _check_different(cells)
     return cells
 
 
@@ -146,9 +145,11 @@ def _folder_name(levels: dict[str, str], settings: str) -> str:
     return f"{re.sub('[^A-Za-z0-9.=,+]+', '_', words)[:120]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
-def _check_different(cells: Sequence[Cell]) -> None:
-    seen: dict[str, Cell] = {}
+def _check_different(cells: Sequence[TrainingCell | EvaluationCell]) -> None:
+    """Refuse two models with the same settings, and two evaluations with the same settings of the same model."""
+    seen: dict[tuple[str, ...], Cell] = {}
     for cell in cells:
-        other = seen.setdefault(cell.settings, cell)
+        trained = (cell.training.settings,) if isinstance(cell, EvaluationCell) else ()
+        other = seen.setdefault((*trained, cell.settings), cell)
         if other is not cell:
             raise ValueError(f"the cells ({other.name}) and ({cell.name}) have the same settings: remove one level")

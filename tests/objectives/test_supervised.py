@@ -112,6 +112,14 @@ def test_the_loss_is_that_of_the_finished_image():
     finished, target = step(found.state, found.args._replace(params=params["finish"])), found.units.apply(target)
     np.testing.assert_allclose(value, jnp.mean(jnp.abs(finished - target) ** 2), rtol=1e-3)
     assert all(jnp.any(leaf) for leaf in jax.tree.leaves(slope))  # of the map and of the finish
+    both, _ = Supervised(before_finish=0.5).bind(Problem(recon, dj.losses.MSE()))(params, {}, batch, keys, probe)
+    np.testing.assert_allclose(both, value + 0.5 * jnp.mean(jnp.abs(found.state - target) ** 2), rtol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"unrolled": -1}, {"before_finish": -0.5}])
+def test_a_negative_setting_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 0"):
+        Supervised(**wrong)
 
 
 @pytest.mark.slow

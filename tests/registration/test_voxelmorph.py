@@ -217,13 +217,39 @@ class Centroids(Constant):
         return transforms.DisplacementMap(vectors, grid)
 
 
+SHIFT = jnp.array([3.0, 0.0])
+
+
+class Shift(SyntheticWarps):
+    """Every true displacement is the same shift."""
+
+    def draw_map(self, key, grid):
+        return transforms.DisplacementMap(jnp.broadcast_to(SHIFT, (*grid.shape, 2)), grid)
+
+
+@pytest.mark.parametrize(
+    ("found", "distance", "squared", "perpendicular", "length_bias"),
+    [
+        ((3.0, 0.0), 0.0, 0.0, 0.0, 0.0),
+        ((2.4, 0.0), 0.6, 0.36, 0.04, -0.2),
+        ((0.0, 3.0), 18**0.5, 18.0, 1.0, 0.0),  # the right length in a wrong direction
+        ((-3.0, 0.0), 6.0, 36.0, 2.0, 0.0),
+    ],
+)
+def test_the_losses_of_a_displacement(found, distance, squared, perpendicular, length_bias):
+    grid = Grid.of((8, 8))
+    images = spot(grid, (4.0, 4.0))[None]
+    problem = RegistrationProblem(Constant(jnp.array(found), grid), grid)
+    for loss, expected in (("distance", distance), ("squared", squared), ("perpendicular", perpendicular)):
+        objective = Shift(loss=loss).bind(problem)  # type: ignore[arg-type]
+        value, metrics = objective({"network": {}}, {}, PairBatch(images, images), KEYS, None)
+        np.testing.assert_allclose(value, expected, atol=2e-3)
+        np.testing.assert_allclose(metrics["length_bias"], length_bias, atol=1e-3)
+
+
 def test_a_synthetic_warp_is_the_displacement_from_the_fixed_to_the_moving_image():
     """A network that follows the spot is right for a known shift; its negative misses by twice the shift."""
-    grid, shift = Grid.of((32, 32)), jnp.array([3.0, 0.0])
-
-    class Shift(SyntheticWarps):
-        def draw_map(self, key, grid):
-            return transforms.DisplacementMap(jnp.broadcast_to(shift, (*grid.shape, 2)), grid)
+    grid, shift = Grid.of((32, 32)), SHIFT
 
     def distance(network):
         images = spot(grid, (16.0, 16.0))[None]

@@ -104,6 +104,9 @@ def test_a_cell_with_other_settings_is_another_cell(file, tmp_path):
     assert not folders() & folders(reduced=True)
     assert len(folders(only=["loss=L1", "noise=3 %"])) == 4
     assert folders(only=["loss=L1"]) < folders()
+    # models that differ only in what the evaluation sets are different models
+    file.write_text(TEXT.replace('"loss.type=L1"', '"loss.type=MSE", "data.noise=[0.05, 0.05]"'))
+    assert len(folders()) == 4 + 8
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,7 @@ def test_a_cell_with_other_settings_is_another_cell(file, tmp_path):
         ('"quickstart"', '"quickstrat"', "no config 'quickstrat'"),
         ('["loss.type=L1"]', '"loss.type=L1"', "train.loss.L1 must be a list of strings"),
         ('["loss.type=L1"]', '["loss.type=MSE"]', "have the same settings"),
+        ("[0.03, 0.03]", "[0.01, 0.01]", "have the same settings"),
         ('["seed=1"]', '["sed=1"]', "unknown key sed"),
         ("evaluate.noise", "evaluate.seed", "training axis and an evaluation axis"),
         ("title", "unit = 3\ntitle", "unit must be one of"),

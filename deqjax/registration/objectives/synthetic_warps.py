@@ -1,7 +1,7 @@
 """Learning from synthetic warps: one image, deformed by a random map that the network has to find."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from deqjax.registration.grid import Grid
 from deqjax.registration.learning import PairBatch, RegistrationProblem
 from deqjax.registration.regularizers import Diffusion
+from deqjax.registration.similarities import PerpendicularField
 from deqjax.registration.transforms import DisplacementMap, Velocity, VelocityMap
 from deqjax.registration.types import Regularizer
 from deqjax.registration.warping import warp
@@ -17,13 +18,19 @@ from deqjax.types import Metrics, ObjectiveFunction, Params
 
 @dataclass(frozen=True)
 class SyntheticWarps:
-    """The mean distance in mm between the found and the true displacement, plus a penalty of the found one.
+    """A loss of the found and the true displacement, by default their mean distance, plus a penalty of the found one.
 
     The fixed image of each pair of the batch is the moving image A. The network gets it and ``B = A o Xi``, Xi the flow
     of a random velocity, so that ``Xi - id`` is the displacement to find. B then gets another gain, another gamma and
-    noise. The mean is over the voxels in which B is above ``foreground`` of its largest value.
+    noise. All means are over the voxels in which B is above ``foreground`` of its largest value.
+
+    The metrics have the mean distance and the mean length of the true displacement in mm (``distance``, ``size``), and
+    ``length_bias``, the mean length of the found displacement over that of the true one, minus 1.
 
     Attributes:
+      loss: ``distance`` is ``mean |found - true|`` in mm, ``squared`` is its square ``mean |found - true|^2``, and
+        ``perpendicular`` is :class:`~deqjax.registration.similarities.PerpendicularField` of both displacements,
+        divided by the mean length of the true one.
       size: the range of the mean length of the velocity, in mm.
       smoothing: the standard deviation of the Gaussian that smooths the velocity, in mm.
       contrast: the gain and the gamma of B are drawn from ``1 - contrast`` to ``1 + contrast``.
@@ -41,9 +48,10 @@ class SyntheticWarps:
     >>> objective = SyntheticWarps().bind(RegistrationProblem(network, grid))
     >>> keys = jax.random.split(jax.random.key(0), 1)
     >>> sorted(jax.eval_shape(objective, params, {}, PairBatch(images, images), keys, None)[1])
-    ['distance', 'regularizer', 'size']
+    ['distance', 'length_bias', 'regularizer', 'size']
     """
 
+    loss: Literal["distance", "squared", "perpendicular"] = "distance"
     size: tuple[float, float] = (3.0, 6.0)
     smoothing: float = 10.0
     contrast: float = 0.2
@@ -62,7 +70,7 @@ class SyntheticWarps:
         def objective(
             params: Params, _: Params, batch: PairBatch, keys: jax.Array, __: Any
         ) -> tuple[jax.Array, Metrics]:
-            def of_image(image: jax.Array, key: jax.Array) -> Metrics:
+            def of_image(image: jax.Array, key: jax.Array) -> tuple[jax.Array, Metrics]:
                 map_key, contrast_key = jax.random.split(key)
                 true_map = self.draw_map(map_key, grid)
                 warped = warp(image, true_map, grid, grid)
@@ -71,13 +79,22 @@ class SyntheticWarps:
                 found = network.apply(params["network"], fixed, image, grid).displacement(grid)
                 inside = (warped > self.foreground * jnp.max(warped)).astype(float)
                 mean = lambda values: jnp.sum(inside * values) / jnp.maximum(jnp.sum(inside), 1)
-                distance = mean(jnp.sqrt(jnp.sum((found - true) ** 2, -1) + 1e-6))
-                size = mean(jnp.sqrt(jnp.sum(true**2, -1)))
-                return {"distance": distance, "regularizer": self.regularizer(found, grid), "size": size}
+                squared = jnp.sum((found - true) ** 2, -1)
+                size = jnp.maximum(mean(jnp.linalg.norm(true, axis=-1)), 1e-6)
+                metrics = {
+                    "distance": mean(jnp.sqrt(squared + 1e-6)),
+                    "length_bias": mean(jnp.sqrt(jnp.sum(found**2, -1) + 1e-6)) / size - 1,
+                    "regularizer": self.regularizer(found, grid),
+                    "size": size,
+                }
+                if self.loss == "distance":
+                    return metrics["distance"], metrics
+                if self.loss == "squared":
+                    return mean(squared), metrics
+                return PerpendicularField()(true / size, found / size, inside, grid), metrics
 
-            values = jax.vmap(of_image)(jnp.asarray(batch.fixed), keys)
-            metrics = {name: jnp.mean(value) for name, value in values.items()}
-            return metrics["distance"] + metrics["regularizer"], metrics
+            values, metrics = jax.tree.map(jnp.mean, jax.vmap(of_image)(jnp.asarray(batch.fixed), keys))
+            return values + metrics["regularizer"], metrics
 
         return objective
 
