@@ -119,6 +119,11 @@ def methods(networks):
     return rows
 
 
+def kept(rows, without):
+    """Return the rows whose names contain none of the texts."""
+    return {name: find for name, find in rows.items() if not any(text in name for text in without)}
+
+
 def register_all(rows, fixed, moving):
     """Return the map of every row, and the seconds with those of the maps from which it starts."""
     maps: dict[str, Any] = {}
@@ -134,8 +139,7 @@ def main(args):
     values, grid = common_labels(labels), Grid.of(images.shape[1:])
     cortex = [value for value in values if value > 1000]
     print(f"{len(images)} people, {images.shape[1:]} voxels, {len(values)} labels, {len(cortex)} of the cortex")
-    every_row = methods(trained_networks(args.model, args.weights))
-    rows = {name: find for name, find in every_row.items() if not any(part in name for part in args.without)}
+    rows = kept(methods(trained_networks(args.model, args.weights)), args.without)
     peers = {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
     pairs = list(itertools.permutations(args.people or range(len(images)), 2))
     pairs = pairs[:: max(len(pairs) // args.pairs, 1)] if args.pairs else pairs

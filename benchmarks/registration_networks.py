@@ -1,7 +1,7 @@
 """Apply trained networks to the 20 pairs of 2-D brains of registration_attention.py: NCC, folds and seconds.
 
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz [--model FOLDER ...] [--weights W ...]
-        [--moved]
+        [--without ROW ...] [--moved]
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz --synthetic FOLDER
 
 It measures the networks that come with deqjax and those of the folders, conditional ones with each weight of
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from registration_attention import AFFINE, APART, FREE_FORM, TRAINED
-from registration_labels import LOCAL, WEIGHTS, apply, register_all, stage, trained_networks
+from registration_labels import LOCAL, WEIGHTS, apply, kept, register_all, stage, trained_networks
 
 from deqjax.registration import Grid, SyntheticWarps, load_network, regularizers, similarities, transforms, warp
 from deqjax.registration.measures import folded_fraction, volume_change
@@ -81,6 +81,7 @@ def main(args):
         if not getattr(network, "conditional", False):
             rows[f"affine + {name}"] = partial(apply, trained, "affine")
             rows[f"affine + {name} + free-form"] = partial(stage, FREE_FORM, f"affine + {name}")
+    rows = kept(rows, args.without)
     held_back = range(TRAINED, len(brains))
     pairs = [(f, TRAINED + (f - TRAINED + APART) % len(held_back)) for f in held_back]
     register_all(rows, *(jnp.asarray(brains[k]) for k in pairs[0]))  # This call compiles.
@@ -110,6 +111,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="of conditional networks")
+    parser.add_argument("--without", nargs="+", default=[], help="leave out the rows whose names contain any of these")
     parser.add_argument("--moved", action="store_true", help="rotate and shift the moving images at random first")
     parser.add_argument("--synthetic", metavar="FOLDER", help="measure this network on synthetic warps instead")
     main(parser.parse_args())
