@@ -85,9 +85,10 @@ def stage(settings, start, fixed, moving, maps):
     return register(fixed, moving, **settings, init=maps.get(start)).map
 
 
-def apply(trained, start, fixed, moving, maps):
+def apply(trained, start, fixed, moving, maps, passes=1):
     network, parameters, voxel_size = trained
-    return register_by_network(fixed, moving, network, parameters, maps.get(start), voxel_size=voxel_size)
+    settings: dict[str, Any] = {"voxel_size": voxel_size, "passes": passes}
+    return register_by_network(fixed, moving, network, parameters, maps.get(start), **settings)
 
 
 def trained_networks(folders, weights):

@@ -1,7 +1,7 @@
 """Apply trained networks to the 20 pairs of 2-D brains of registration_attention.py: NCC, folds and seconds.
 
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz [--model FOLDER ...] [--weights W ...]
-        [--without ROW ...] [--moved]
+        [--without ROW ...] [--passes N] [--moved]
     python benchmarks/registration_networks.py --data=path/to/oasis2d_000_079.npz --synthetic FOLDER
 
 It measures the networks that come with deqjax and those of the folders, conditional ones with each weight of
@@ -40,7 +40,7 @@ def errors_on_synthetic_warps(given, brains):
         "nothing": lambda *_: transforms.LinearMap(jnp.eye(2), jnp.zeros(2)),
         "free-form, local NCC": partial(stage, LOCAL | {"levels": (4.0, 2.0, 1.0)}, None),
         "network": partial(apply, (network, parameters, None), None),
-        "network + network": partial(apply, (network, parameters, None), "network"),
+        "network, 2 passes": partial(apply, (network, parameters, None), None, passes=2),
     }
     results: dict[str, list[list[float]]] = {name: [] for name in rows}
     for number, key in enumerate(jax.random.split(jax.random.key(1), len(brains) - TRAINED)):
@@ -78,6 +78,8 @@ def main(args):
     for name, (network, parameters, _) in trained_networks(args.model, args.weights).items():
         trained = network, parameters, None
         rows[name] = partial(apply, trained, None)
+        if args.passes > 1:
+            rows[f"{name}, {args.passes} passes"] = partial(apply, trained, None, passes=args.passes)
         if not getattr(network, "conditional", False):
             rows[f"affine + {name}"] = partial(apply, trained, "affine")
             rows[f"affine + {name} + free-form"] = partial(stage, FREE_FORM, f"affine + {name}")
@@ -112,6 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="of conditional networks")
     parser.add_argument("--without", nargs="+", default=[], help="leave out the rows whose names contain any of these")
+    parser.add_argument("--passes", type=int, default=1, help="apply the networks this many times in other rows")
     parser.add_argument("--moved", action="store_true", help="rotate and shift the moving images at random first")
     parser.add_argument("--synthetic", metavar="FOLDER", help="measure this network on synthetic warps instead")
     main(parser.parse_args())
