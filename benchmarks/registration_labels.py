@@ -103,7 +103,7 @@ def trained_networks(folders, weights):
     return found
 
 
-def methods(networks):
+def methods(networks, passes):
     """Return the functions ``(fixed, moving, earlier maps) -> map`` of all rows."""
     rows = {
         "nothing": lambda *_: transforms.LinearMap(jnp.eye(2), jnp.zeros(2)),
@@ -116,6 +116,8 @@ def methods(networks):
     }
     for name, trained in networks.items():
         rows[f"affine + {name}"] = partial(apply, trained, "affine")
+        if passes > 1:
+            rows[f"affine + {name}, {passes} passes"] = partial(apply, trained, "affine", passes=passes)
         rows[f"affine + {name} + free-form"] = partial(stage, LOCAL, f"affine + {name}")
     return rows
 
@@ -140,7 +142,7 @@ def main(args):
     values, grid = common_labels(labels), Grid.of(images.shape[1:])
     cortex = [value for value in values if value > 1000]
     print(f"{len(images)} people, {images.shape[1:]} voxels, {len(values)} labels, {len(cortex)} of the cortex")
-    rows = kept(methods(trained_networks(args.model, args.weights)), args.without)
+    rows = kept(methods(trained_networks(args.model, args.weights), args.passes), args.without)
     peers = {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
     pairs = list(itertools.permutations(args.people or range(len(images)), 2))
     pairs = pairs[:: max(len(pairs) // args.pairs, 1)] if args.pairs else pairs
@@ -189,6 +191,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="of conditional networks")
     parser.add_argument("--without", nargs="+", default=[], help="leave out the rows whose names contain any of these")
+    parser.add_argument("--passes", type=int, default=1, help="apply the networks this many times in other rows")
     parser.add_argument("--pairs", type=int, default=0, help="about how many of the ordered pairs; 0 for all of them")
     parser.add_argument("--people", type=int, nargs="+", help="the pairs of these people, from 0; everybody by default")
     main(parser.parse_args())
