@@ -1,11 +1,11 @@
 """Compare registrations by manual labels: the Dice overlap over all ordered pairs of people, folds and seconds.
 
     python benchmarks/registration_labels.py --data=oasis_trt_01_10_labelled.npz [--model FOLDER ...] [--pairs=N]
-    python benchmarks/registration_labels.py --data=oasis_trt_01_10_labelled.npz --people 5 6 7 8 9
+    python benchmarks/registration_labels.py --data=oasis_trt_01_10_labelled.npz --people 5 6 7 8 9 [--without ROW ...]
 
 The file has `images` and `labels` (people, x, y) with voxels of 1 mm. A label counts if everybody has at least 20
 voxels of it. No label is used for training. The windows and the smoothing of two rows of SyN were chosen by the labels
-of people 0 to 4. ANTs (antspyx) joins in where it is installed.
+of people 0 to 4. ANTs (antspyx) joins in where it is installed. A conditional network has a row for each weight.
 """
 
 import argparse
@@ -38,6 +38,8 @@ from deqjax.registration.stages import named_stage
 DEEP = (4, 43, 10, 49, 11, 50, 12, 51)
 """Ventricles, thalamus, caudate nucleus and putamen, left and right; the labels of the cortex are above 1000."""
 LEAST, MARGIN = 20, 16
+WEIGHTS = (0.05, 0.1, 0.2, 0.5, 0.8)
+"""The weights of the penalty with which conditional networks are measured."""
 AFFINE: dict[str, Any] = {"transform": transforms.Affine(), "similarity": similarities.NCC(), "levels": (4.0, 2.0)}
 NCC: dict[str, Any] = {
     "transform": transforms.FreeForm(spacing=12.0),
@@ -83,12 +85,25 @@ def stage(settings, start, fixed, moving, maps):
     return register(fixed, moving, **settings, init=maps.get(start)).map
 
 
-def apply(trained, start, fixed, moving, maps):
+def apply(trained, start, fixed, moving, maps, passes=1):
     network, parameters, voxel_size = trained
-    return register_by_network(fixed, moving, network, parameters, maps.get(start), voxel_size=voxel_size)
+    settings: dict[str, Any] = {"voxel_size": voxel_size, "passes": passes}
+    return register_by_network(fixed, moving, network, parameters, maps.get(start), **settings)
 
 
-def methods(networks):
+def trained_networks(folders, weights):
+    """Return the networks of the package and of the folders, with their parameters and voxel sizes, by name."""
+    found = {}
+    for given in [*models(), *folders]:
+        name, (network, *rest) = Path(given).name, load_network(given)[:3]
+        conditional = getattr(network, "conditional", False)
+        for weight in weights if conditional else [None]:
+            clone: Any = network.clone(weight=weight) if conditional else network  # type: ignore[attr-defined]
+            found[f"{name}, weight {weight}" if conditional else name] = (clone, *rest)
+    return found
+
+
+def methods(networks, passes):
     """Return the functions ``(fixed, moving, earlier maps) -> map`` of all rows."""
     rows = {
         "nothing": lambda *_: transforms.LinearMap(jnp.eye(2), jnp.zeros(2)),
@@ -101,8 +116,15 @@ def methods(networks):
     }
     for name, trained in networks.items():
         rows[f"affine + {name}"] = partial(apply, trained, "affine")
+        if passes > 1:
+            rows[f"affine + {name}, {passes} passes"] = partial(apply, trained, "affine", passes=passes)
         rows[f"affine + {name} + free-form"] = partial(stage, LOCAL, f"affine + {name}")
     return rows
+
+
+def kept(rows, without):
+    """Return the rows whose names contain none of the texts."""
+    return {name: find for name, find in rows.items() if not any(text in name for text in without)}
 
 
 def register_all(rows, fixed, moving):
@@ -120,8 +142,8 @@ def main(args):
     values, grid = common_labels(labels), Grid.of(images.shape[1:])
     cortex = [value for value in values if value > 1000]
     print(f"{len(images)} people, {images.shape[1:]} voxels, {len(values)} labels, {len(cortex)} of the cortex")
-    networks = {Path(name).name: load_network(name)[:3] for name in [*models(), *args.model]}
-    rows, peers = methods(networks), {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
+    rows = kept(methods(trained_networks(args.model, args.weights), args.passes), args.without)
+    peers = {"ANTs SyN": ants_syn} if importlib.util.find_spec("ants") else {}
     pairs = list(itertools.permutations(args.people or range(len(images)), 2))
     pairs = pairs[:: max(len(pairs) // args.pairs, 1)] if args.pairs else pairs
     results: dict[str, list[tuple[float, ...]]] = {}
@@ -167,6 +189,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", nargs="*", default=[], help="model folders of other trained networks")
+    parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="of conditional networks")
+    parser.add_argument("--without", nargs="+", default=[], help="leave out the rows whose names contain any of these")
+    parser.add_argument("--passes", type=int, default=1, help="apply the networks this many times in other rows")
     parser.add_argument("--pairs", type=int, default=0, help="about how many of the ordered pairs; 0 for all of them")
     parser.add_argument("--people", type=int, nargs="+", help="the pairs of these people, from 0; everybody by default")
     main(parser.parse_args())

@@ -87,6 +87,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="after the stages, apply a trained network: its name (deqjax models) or its model folder",
     )
+    command.add_argument("--passes", type=int, default=1, help="how often to apply the model")
     command.add_argument("--refine", action="store_true", help="after the model, add a free-form stage")
     command.add_argument(
         "--similarity",
@@ -219,7 +220,8 @@ def register_files(args: argparse.Namespace) -> int:
         if stage is None:
             assert model is not None
             network, parameters, voxel_size, _ = model
-            mapping = register_by_network(fixed, moving, network, parameters, mapping, voxel_size=voxel_size, **grids)
+            settings: dict[str, Any] = grids | {"voxel_size": voxel_size, "passes": args.passes}
+            mapping = register_by_network(fixed, moving, network, parameters, mapping, **settings)
             print(name, end="  ")
             print_volume(volume_change(mapping.displacement(fixed_grid), fixed_grid), fixed_grid)
             continue

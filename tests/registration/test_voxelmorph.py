@@ -107,6 +107,10 @@ def test_the_inverse_undoes_the_map_and_a_registration_refines_it():
     found = register_by_network(fixed, moving, SMALL, parameters)
     points = grid.points()[8:24, 8:24]
     np.testing.assert_allclose(found.inverse().apply_points(found.apply_points(points)), points, atol=1e-3)
+    twice = register_by_network(fixed, moving, SMALL, parameters, passes=2)
+    np.testing.assert_allclose(twice.apply_points(points), points + jnp.array([3.0, -1.0]), atol=1e-4)
+    with pytest.raises(ValueError, match="at least 1 pass"):
+        register_by_network(fixed, moving, SMALL, parameters, passes=0)
     refined = register(fixed, moving, transforms.Translation(), init=found, levels=(2.0, 1.0))
     np.testing.assert_allclose(refined.map.apply_points(jnp.array([14.0, 16.0])), [17.0, 15.0], atol=0.05)
 

@@ -265,13 +265,13 @@ def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys
     spot = lambda centre: jnp.exp(-jnp.sum((grid.points() - jnp.asarray(centre)) ** 2, -1) / 60)
     fixed, moving = spot((18.0, 16.0)), spot((20.0, 16.0))
     parameters = jax.tree.map(jnp.zeros_like, jax.eval_shape(network.init, jax.random.key(0), fixed, moving, grid))
-    parameters["params"]["unet"]["field"]["bias"] = jnp.array([2.0, 0.0])
+    parameters["params"]["unet"]["field"]["bias"] = jnp.array([1.0, 0.0])
     text = '[network]\ntype = "VoxelMorph"\nencoder = [4]\ndecoder = [4]\nlast = []\n'
     model = str(model_folders.write_folder(files / "model", text, {"network": parameters}, "card"))
     for name, image in (("fixed.nii", fixed), ("moving.nii", moving)):
         write_image(files / name, image, grid)
     names = [str(files / name) for name in ("fixed.nii", "moving.nii", "out")]
-    options = ["--stages", "rigid", "--levels", "8", "--start", "header", "--model", model]
+    options = ["--stages", "rigid", "--levels", "8", "--start", "header", "--model", model, "--passes", "2"]
     with pytest.MonkeyPatch.context() as patch:
         still = lambda *args: replace(stages.named_stage(*args), optimizer=Adam(2, learning_rate=0.0))
         patch.setattr(registration_commands, "named_stage", still)
