@@ -11,7 +11,6 @@ trained weights is compared with central differences, in float64. ``--denoiser``
 
 import argparse
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +30,7 @@ from deqjax.solvers import Broyden, Picard
 LAYERS, DEPTHS = 10, (5, 10, 20, 33, 100)
 EQUILIBRIUM = LearnedDemons(
     smoothing=4.0,
+    decay=0.1,
     solver=Broyden(max_steps=40, rtol=1e-3),
     adjoint=Implicit(Broyden(max_steps=30, rtol=1e-2), nan_above=float("inf")),
 )
@@ -44,7 +44,7 @@ def train(network, images, steps):
         network=network,
         data=Images(align=False, voxel_size=2.0),
         run=RunSettings(ema=0.0, validate_every=steps),
-        phase=(Phase("train", objective, steps, 1, learning_rate=2e-3, final_learning_rate=0.0),),
+        phase=(Phase("train", objective, steps, 1, learning_rate=5e-4, final_learning_rate=0.0),),
     )
     return fit(registration_experiment(config, images)).params["network"]
 
@@ -97,25 +97,25 @@ def main(args):
     images = jnp.moveaxis(images, -1, 0)
     held_back = np.arange(TRAINED, len(images))
     pairs = held_back, np.roll(held_back, -APART)
-    networks: dict[str, Any] = {"equilibrium": EQUILIBRIUM, f"{LAYERS} layers": LAYERED}
     header = "| evaluations | NCC | folded | residual | change of the map, mm |\n|---|---|---|---|---|"
-    for name, plain in networks.items():
+    for name, plain in {"equilibrium": EQUILIBRIUM, f"{LAYERS} layers": LAYERED, "untrained": EQUILIBRIUM}.items():
         network, cpu = plain.clone(denoiser=args.denoiser), time.process_time()
-        parameters = train(network, np.asarray(images[:TRAINED]), args.steps)
-        print(f"\n{name}, {args.steps} steps in {time.process_time() - cpu:.0f} CPU s\n{header}", flush=True)
+        if name == "untrained":
+            parameters = network.init(jax.random.key(0), images[0], images[1], grid)
+        else:
+            parameters = train(network, np.asarray(images[:TRAINED]), args.steps)
+        print(f"\n{name}, {time.process_time() - cpu:.0f} CPU s\n{header}", flush=True)
         at_depths(network, parameters, images, pairs, grid)
-        if network.adjoint == EQUILIBRIUM.adjoint:
-            equilibrium = network, parameters
-    print("\nuntrained, the demons\n" + header)
-    at_depths(EQUILIBRIUM, EQUILIBRIUM.init(jax.random.key(0), images[0], images[1], grid), images, pairs, grid)
-    jax.config.update("jax_enable_x64", True)
-    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), (equilibrium[1], images[pairs[0][0]], images[pairs[1][0]]))
-    errors_of_gradients(equilibrium[0], *wide, Grid.of(grid.shape, spacing=2.0))
+        if name == "equilibrium":
+            with jax.enable_x64(True):
+                first = parameters, images[pairs[0][0]], images[pairs[1][0]]
+                wide, fixed, moving = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), first)
+                errors_of_gradients(network, wide, fixed, moving, Grid.of(grid.shape, spacing=2.0))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--denoiser", action="store_true", help="train the denoiser of the field instead")
     main(parser.parse_args())

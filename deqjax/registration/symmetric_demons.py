@@ -122,8 +122,8 @@ def _solve(
     solver: Solver,
     adjoint: Adjoint | Unrolled | None,
 ) -> tuple[jax.Array, Stats]:
-    *pair, grid, first = images
-    args = demons_args(*pair, grid, smoothing, weight, similarity, squarings, order)
+    fixed, moving, weights, grid, first = images
+    args = demons_args(fixed, moving, weights, grid, smoothing, weight, similarity, squarings, order)
     velocity, stats = fixed_point(batched_step, first[None], args, solver=solver, adjoint=adjoint)
     return velocity[0], stats
 

@@ -1,5 +1,7 @@
 """A learned update and a learned denoiser of the field: what an untrained one does, and the implicit gradient."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,10 +40,10 @@ def random_parameters(network, images, scale=0.01):
 @pytest.mark.parametrize("denoiser", [False, True])
 def test_an_untrained_network_gives_the_demons_of_the_images(denoiser):
     images, solver = pair(), Picard(max_steps=20)
-    network = LearnedDemons(widths=(3,), denoiser=denoiser, smoothing=2.0, strength=0.4, order=1, solver=solver)
+    network = EXACT.clone(denoiser=denoiser, decay=0.0, order=1, solver=solver)
     found, _ = network.init_with_output(jax.random.key(0), *images, GRID)
-    scaled = [scaled_image(image) for image in images]
-    expected, _ = demons(*scaled, 2.0, 0.4, grid=GRID, solver=solver)
+    fixed, moving = (scaled_image(image) for image in images)
+    expected, _ = demons(fixed, moving, 2.0, 0.4, grid=GRID, solver=solver)
     np.testing.assert_allclose(found.velocity, expected.velocity, atol=1e-5)
 
 
@@ -60,7 +62,7 @@ def test_the_gradient_of_the_weights_agrees_with_finite_differences(denoiser, fl
         difference = similarities.NCC()(images[0], warped, jnp.ones(GRID.shape), GRID)
         return difference, variables["intermediates"]["stats"][0].converged
 
-    (value, converged), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(0.0)
+    (_, converged), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(0.0)
     assert converged.all()
     h = 1e-5
     compiled = jax.jit(lambda step: loss(step)[0])
@@ -69,11 +71,15 @@ def test_the_gradient_of_the_weights_agrees_with_finite_differences(denoiser, fl
     assert abs(float(slope) / difference - 1) < 1e-3
 
 
-def test_layers_of_an_unrolled_network_are_steps_of_the_iteration():
-    """Two layers from the zero field: every weight of the network has a gradient, and one layer gives another map."""
+def test_the_gradient_goes_through_the_layers_of_an_unrolled_network():
+    """Two layers from the zero field: every weight of the network has a gradient."""
     images = pair()
     two = LearnedDemons(widths=(3,), squarings=1, order=1, solver=Picard(max_steps=2, rtol=0.0), adjoint=Unrolled())
     parameters = random_parameters(two, images)
-    size = lambda parameters: jnp.sum(two.apply(parameters, *images, GRID).velocity ** 2)
+
+    def size(parameters):
+        found: Any = two.apply(parameters, *images, GRID)
+        return jnp.sum(found.velocity**2)
+
     gradient = jax.jit(jax.grad(size))(parameters)
     assert all(np.all(np.isfinite(leaf)) and np.any(leaf) for leaf in jax.tree.leaves(gradient))

@@ -39,13 +39,14 @@ class Correction(nn.Module):
 
 
 class LearnedDemons(nn.Module):
-    """The fixed point of ``v = G (v + F(v) + N(B, A o exp v, v, F(v)))``, with the exact implicit gradient.
+    """The fixed point of ``v = (1 - decay) G (v + F(v) + N(B, A o exp v, v, F(v)))``, with the exact implicit gradient.
 
     G and F are the Gaussian and the symmetric force of `deqjax.registration.symmetric_demons.demons_step`, B and A are
-    the fixed and the moving image, and N is a small network. An untrained N is 0, which leaves the demons.
+    the fixed and the moving image, and N is a small network. An untrained N is 0, which leaves the demons. Where the
+    images are flat, F is 0 and G alone hardly contracts smooth fields; the decay does.
 
     With ``denoiser``, the network sees the field alone, and the iteration ``v = D(v + F(v))`` has the learned denoiser
-    ``D(w) = G (w + N(w))`` in the place of the Gaussian: a plug-and-play registration.
+    ``D(w) = (1 - decay) G (w + N(w))`` in the place of the Gaussian: a plug-and-play registration.
 
     A trained update may have no fixed point, or the solver may not find it. The statistics of the solver are an
     intermediate value of the module: ``network.apply(..., mutable="intermediates")[1]["intermediates"]["stats"][0]``.
@@ -60,6 +61,7 @@ class LearnedDemons(nn.Module):
       denoiser: whether N sees ``v + F(v)`` alone.
       smoothing: see `deqjax.registration.demons`, in mm.
       strength: the ``weight`` of `demons`.
+      decay: by how much each step shrinks the velocity, from 0 to below 1.
       squarings: the number of squarings of the exponential.
       order: the interpolation order. With 3 the fixed point is a smooth function of the parameters.
       solver: the solver of the fixed point; None for `Broyden` with 60 steps and ``rtol`` 1e-3.
@@ -77,6 +79,7 @@ class LearnedDemons(nn.Module):
     denoiser: bool = False
     smoothing: float = 3.0
     strength: float = 0.1
+    decay: float = 0.05
     squarings: int = 5
     order: Order = 3
     solver: Solver | None = None
@@ -95,6 +98,7 @@ class LearnedDemons(nn.Module):
         settings: tuple[Any, ...] = grid, self.smoothing, self.strength, MSE(), self.squarings, self.order
         args = demons_args(*images, jnp.ones(grid.shape), *settings)
         net, denoiser = Correction(self.widths, parent=None), self.denoiser
+        decay = self.decay
         channels = grid.ndim if denoiser else 2 + 2 * grid.ndim
         first = jnp.zeros((1, *grid.shape, channels))
         parameters = self.param("correction", lambda key: net.init(key, first[0])["params"])
@@ -111,7 +115,9 @@ class LearnedDemons(nn.Module):
                 pair = jnp.stack([demons.forward.fixed, demons.forward.warped(moved)[0]], axis=-1)
                 vectors = jnp.stack([velocity, pushed - velocity], axis=-2) @ jnp.linalg.inv(voxel).T
                 seen = jnp.concatenate([pair, vectors.reshape(*grid.shape, -1)], axis=-1)
-            return gaussian(pushed + net.apply({"params": parameters}, seen) @ voxel.T, demons)[None]
+            correction: Any = net.apply({"params": parameters}, seen)
+            pushed += correction @ voxel.T
+            return (1 - decay) * gaussian(pushed, demons)[None]
 
         solver = Broyden(max_steps=60, rtol=1e-3) if self.solver is None else self.solver
         start = jnp.zeros((1, *grid.shape, grid.ndim))
