@@ -11,6 +11,7 @@ trained weights is compared with central differences, in float64. ``--denoiser``
 
 import argparse
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ def train(network, images, steps):
         network=network,
         data=Images(align=False, voxel_size=2.0),
         run=RunSettings(ema=0.0, validate_every=steps),
-        phase=(Phase("train", objective, steps, 1, learning_rate=5e-4, final_learning_rate=0.0),),
+        phase=(Phase("train", objective, steps, 1, learning_rate=1e-4, final_learning_rate=0.0),),
     )
     return fit(registration_experiment(config, images)).params["network"]
 
@@ -55,14 +56,15 @@ def at_depths(network, parameters, images, pairs, grid):
     for depth in DEPTHS:
         deep = network.clone(solver=type(network.solver)(max_steps=depth, rtol=0.0), adjoint=None)
 
-        def one(pair, deep=deep):
+        def one(parameters, pair, deep=deep):
             found, variables = deep.apply(parameters, *pair, grid, mutable="intermediates")
             mapping, brain = found.exponential(), pair[0] > 0.05
             ncc = 1 - similarities.NCC()(pair[0], warp(pair[1], mapping, grid, grid), jnp.ones(grid.shape), grid)
             folded = folded_fraction(volume_change(mapping.vectors, grid), brain)
             return jnp.stack([ncc, folded, variables["intermediates"]["stats"][0].residual[0]]), mapping.vectors
 
-        rows, vectors = jax.jit(lambda pairs, one=one: jax.lax.map(one, pairs))((images[pairs[0]], images[pairs[1]]))
+        every = jax.jit(lambda parameters, pairs, one=one: jax.lax.map(partial(one, parameters), pairs))
+        rows, vectors = every(parameters, (images[pairs[0]], images[pairs[1]]))
         ncc, folded, residual = np.mean(rows, axis=0)
         change = np.nan if earlier is None else float(jnp.mean(jnp.linalg.norm(vectors - earlier, axis=-1)))
         print(f"| {depth} | {ncc:.4f} | {100 * folded:.3f} % | {residual:.1e} | {change:.4f} |", flush=True)
@@ -107,10 +109,12 @@ def main(args):
         print(f"\n{name}, {time.process_time() - cpu:.0f} CPU s\n{header}", flush=True)
         at_depths(network, parameters, images, pairs, grid)
         if name == "equilibrium":
-            with jax.enable_x64(True):
-                first = parameters, images[pairs[0][0]], images[pairs[1][0]]
-                wide, fixed, moving = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), first)
-                errors_of_gradients(network, wide, fixed, moving, Grid.of(grid.shape, spacing=2.0))
+            trained = network, parameters
+    with jax.enable_x64(True):
+        network, parameters = trained
+        given = parameters, images[pairs[0][0]], images[pairs[1][0]]
+        wide, fixed, moving = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), given)
+        errors_of_gradients(network, wide, fixed, moving, Grid.of(grid.shape, spacing=2.0))
 
 
 if __name__ == "__main__":
