@@ -44,7 +44,7 @@ def test_the_rounds_of_a_template_settle():
     images = [ellipse(CENTRE + shift, size) for shift, size in zip(((-3, 1), (0, 2), (2, -3)), (1.15, 1.0, 0.85))]
     stages = [named_stage("affine", levels=(8.0, 4.0)), named_stage("syn", levels=(4.0, 2.0), window=6.0)]
     template = build_template(images, stages, rounds=5, grids=[GRID] * 3, tolerance=0.0)
-    assert float(template.shifts[-1]) < 0.1 < float(template.shifts[1])
+    assert float(template.shifts[-1]) < 0.15 < float(template.shifts[1])
     assert float(template.changes[2:].max()) < 6e-3
     assert min(float(smallest_jacobian(one.vectors, GRID)) for one in template.maps) > 0
 
