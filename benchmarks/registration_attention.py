@@ -1,10 +1,11 @@
 """Train attention on 60 of 80 2-D brains and register the other 20: NCC, folds, seconds and equivariance.
 
-    python benchmarks/registration_attention.py --data=oasis2d_000_079.npz [--steps=N] [--carl] [--picture=OUT.png]
-    python benchmarks/registration_attention.py --memory [--carl]
+    python benchmarks/registration_attention.py --data=oasis2d_000_079.npz [--steps=N] [--carl] [--turns]
+    python benchmarks/registration_attention.py --memory [--carl] [--turns]
 
-``--carl`` adds what the CARL framework adds. ``--memory`` takes one training step on volumes of 80 x 96 x 112 voxels of
-2 mm, and prints the largest memory of the process.
+``--carl`` adds what the CARL framework adds, and ``--turns`` takes the mean of the features over quarter turns.
+``--memory`` takes one training step on volumes of 80 x 96 x 112 voxels of 2 mm, and prints the largest memory of the
+process. ``--picture=OUT.png`` draws the first pair.
 It uses neither labels nor known displacements. The training images are aligned affinely to the first of them, and each
 test pair is aligned affinely first.
 """
@@ -12,6 +13,7 @@ test pair is aligned affinely first.
 import argparse
 import resource
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,6 +48,7 @@ FREE_FORM: dict[str, Any] = {
     "regularizer": regularizers.Bending(weight=0.1),
 }
 TRAINED, APART = 60, 7
+ANGLES = (15, 45, 90, 180)
 
 
 def smooth_map(grid, random):
@@ -56,9 +59,15 @@ def smooth_map(grid, random):
     return transforms.VelocityMap(3.0 * velocity / jnp.mean(jnp.linalg.norm(velocity, axis=-1)), grid)
 
 
-def equivariance(fixed, moving, attend, grid, random):
+def rotation(grid, degrees):
+    """Make the rotation by an angle around the centre of the grid."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = jnp.array([[cosine, -sine], [sine, cosine]])
+    return transforms.LinearMap(matrix, grid.centre() - matrix @ grid.centre())
+
+
+def equivariance(fixed, moving, attend, grid, W, U):
     """Return means over the brain in voxels: the distances of Xi' and Xi from W^-1 o Xi o U, the sizes of W, U, Xi."""
-    W, U = smooth_map(grid, random), smooth_map(grid, random)
     xi = attend(fixed, moving)
     deformed = attend(warp(fixed, U, grid, grid), warp(moving, W, grid, grid))
     points, brain = grid.points(), warp(fixed, U, grid, grid) > 0.05
@@ -97,7 +106,7 @@ def draw(path, panels):
 
 
 def main(args):
-    attention = ATTENTION.clone(**CARL) if args.carl else ATTENTION
+    attention = ATTENTION.clone(turns=args.turns, **CARL if args.carl else {})
     if args.memory:
         return memory_of_volumes(attention.clone(passes=1, radius=28.0, smoothing=8.0))
     brains = np.load(args.data)["images"]
@@ -137,6 +146,7 @@ def main(args):
     ncc = lambda fixed, warped, mask: 1 - float(similarities.NCC()(fixed, warped, mask, grid))
     rows: dict[str, list[tuple[float, ...]]] = {}
     errors, random = [], np.random.RandomState(0)
+    rotated: dict[int, list[float]] = {}
     held_back = range(TRAINED, len(brains))
     pairs = [(f, TRAINED + (f - TRAINED + APART) % len(held_back)) for f in held_back]
     methods(*(brains[k] for k in pairs[0]))  # This call compiles.
@@ -152,7 +162,10 @@ def main(args):
             if name == "affine":
                 aligned_moving = warped
         attend = lambda fixed, moving: register_by_network(fixed, moving, attention, parameters)
-        errors.append(equivariance(fixed, aligned_moving, attend, grid, random))
+        error = partial(equivariance, fixed, aligned_moving, attend, grid)
+        errors.append(error(smooth_map(grid, random), smooth_map(grid, random)))
+        for degrees in ANGLES:
+            rotated.setdefault(degrees, []).append(error(*[rotation(grid, degrees)] * 2)[0])
         print(f"{f} {m}: NCC", *(f"{name} {values[-1][0]:.4f}" for name, values in rows.items()), sep="  ", flush=True)
         if args.picture and f == pairs[0][0]:
             draw(args.picture, panels)
@@ -167,11 +180,13 @@ def main(args):
     print(
         f"gain of attention over affine: {gain.mean():.4f} ± {gain.std():.4f}, {np.sum(gain > 0)} of {len(gain)} pairs"
     )
-    error, unchanged, *sizes = np.mean(errors, axis=0)
+    distance, unchanged, *sizes = np.mean(errors, axis=0)
     print(
-        f"equivariance, voxels: Xi' is {error:.2f} from W^-1 o Xi o U, Xi is {unchanged:.2f} from it; the coarse "
+        f"equivariance, voxels: Xi' is {distance:.2f} from W^-1 o Xi o U, Xi is {unchanged:.2f} from it; the coarse "
         f"step is {2**attention.halvings}, |W| {sizes[0]:.2f}, |U| {sizes[1]:.2f}, |Xi| {sizes[2]:.2f}"
     )
+    for degrees, distances in rotated.items():
+        print(f"both images rotated by {degrees} degrees: Xi' is {np.mean(distances):.3f} voxels from R^-1 o Xi o R")
     print(f"{time.process_time() - cpu:.0f} CPU s in all")
 
 
@@ -179,6 +194,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
     parser.add_argument("--carl", action="store_true", help="with points outside, a norm of the features, refinement")
+    parser.add_argument("--turns", action="store_true", help="with the mean of the features over quarter turns")
     parser.add_argument("--memory", action="store_true", help="measure the memory of a training step in 3-D instead")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--picture", help="a file in which the first pair is drawn")

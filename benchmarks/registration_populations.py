@@ -92,11 +92,14 @@ def template_of_people(path):
     images = np.load(path)["images"].astype(np.float32)
     stages, started = [named_stage("affine", levels=LEVELS), named_stage("syn", levels=LEVELS)], time.process_time()
     template = build_template(images, stages)
-    print("mean displacement of each round, before its removal:", *(f"{float(s):.4f}" for s in template.shifts), "mm")
-    print(f"mean displacement to the template {float(template.mean_displacement().mean()):.4f} mm")
+    for number, (shift, change) in enumerate(zip(template.shifts, template.changes, strict=True), 1):
+        print(f"round {number}: mean displacement {shift:.4f} mm before its removal, template changed by {change:.4f}")
+    smallest = min(float(smallest_jacobian(one.vectors, template.grid)) for one in template.maps)
+    shift = float(template.mean_displacement().mean())
+    print(f"mean displacement to the template {shift:.4f} mm, smallest Jacobian of all maps {smallest:.3f}")
     again = [register_stages(template.image, image, stages)[-1].map.displacement(template.grid) for image in images]
     shift = jnp.linalg.norm(sum(again) / len(again), axis=-1)
-    print(f"registered to it once more: {float(shift.mean()):.4f} mm, {time.process_time() - started:.0f} CPU seconds")
+    print(f"registered to it afresh: {float(shift.mean()):.4f} mm, {time.process_time() - started:.0f} CPU seconds")
 
 
 def fusion_of_people(path, targets):

@@ -20,7 +20,7 @@ from deqjax.registration.initial_maps import align_axes, align_centres, multi_st
 from deqjax.registration.interpolation import interpolate
 from deqjax.registration.landmarks import Landmarks
 from deqjax.registration.multiresolution import Registration
-from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, PyramidNet, VoxelMorph
+from deqjax.registration.nets import AffineNet, FeatureDemons, ImageAttention, LearnedDemons, PyramidNet, VoxelMorph
 from deqjax.registration.network_maps import register_by_network
 from deqjax.registration.objectives import SyntheticWarps, Unsupervised
 from deqjax.registration.registering import register, register_pairs
@@ -37,6 +37,7 @@ __all__ = [
     "Grid",
     "ImageAttention",
     "Landmarks",
+    "LearnedDemons",
     "PyramidNet",
     "Registration",
     "SyntheticWarps",

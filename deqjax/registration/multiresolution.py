@@ -126,6 +126,7 @@ class Pair:
     init: Map | None
     moving_mask: jax.Array | None = None
     landmarks: Landmarks | None = None
+    start: jax.Array | None = None
 
 
 class Settings(NamedTuple):
@@ -151,7 +152,7 @@ def register_levels(
       identities: the parameters of the identity on each level.
       settings: the settings.
     """
-    parameters, previous = identities[0], settings.plan[0]
+    parameters, previous = identities[0] if pair.start is None else pair.start, settings.plan[0]
     history: list[jax.Array] = []
     for level, identity in zip(settings.plan, identities, strict=True):
         objective = level_objective(pair, fixed_grid, moving_grid, level, settings)

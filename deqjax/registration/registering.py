@@ -35,6 +35,7 @@ def register(
     order: Order = 1,
     moving_mask: ArrayLike | None = None,
     landmarks: Landmarks | None = None,
+    start: ArrayLike | None = None,
 ) -> Registration:
     """Find the map from fixed to moving points that minimises ``similarity(fixed, moving o map) + regularizer``.
 
@@ -59,6 +60,8 @@ def register(
       order: the interpolation order of the moving image, 1 or 3.
       moving_mask: (x, y[, z]), above 0 where the moving image counts; it moves with the image. None for all voxels.
       landmarks: corresponding points, whose squared distance after the map is another term of the objective.
+      start: the parameters of the transform with which the first level starts, as the ``parameters`` of an earlier
+        result whose last level is that level; None for the identity.
 
     Returns:
       The map, the history of the objective, and measures of the result. Its ``status`` says whether the result can be
@@ -67,8 +70,8 @@ def register(
     Raises:
       ValueError: if the images have different dimensions, are constant, infinite or all NaN, or do not overlap; if a
         grid is impossible; if a mask has another shape, a negative weight or no weight; if the levels are out of
-        order; if the landmarks have another dimension; or if the optimizer does not suit the similarity, the transform
-        or the landmarks.
+        order; if the landmarks have another dimension; if the start has another shape than the parameters; or if
+        the optimizer does not suit the similarity, the transform or the landmarks.
 
     >>> points = Grid.of((16, 16)).points()
     >>> fixed, moving = (jnp.exp(-jnp.sum((points - centre) ** 2, -1) / 20) for centre in (7.0, 8.0))
@@ -83,6 +86,12 @@ def register(
     settings, identities = settings_with_defaults(
         pair, fixed_grid, moving_grid, transform, similarity, regularizer, levels, optimizer, order
     )
+    if start is not None:
+        if np.shape(start) != identities[0].shape:
+            raise ValueError(
+                f"start has the shape {np.shape(start)}, and the parameters on the first level {identities[0].shape}"
+            )
+        pair = replace(pair, start=jnp.asarray(start, identities[0].dtype))
     found = _register_pair(pair, fixed_grid, moving_grid, identities, settings=settings)
     if not float(found.measures["overlap_before"]) > SMALLEST_OVERLAP:
         raise ValueError(

@@ -123,13 +123,28 @@ def _solve(
     adjoint: Adjoint | Unrolled | None,
 ) -> tuple[jax.Array, Stats]:
     fixed, moving, weights, grid, first = images
+    args = demons_args(fixed, moving, weights, grid, smoothing, weight, similarity, squarings, order)
+    velocity, stats = fixed_point(batched_step, first[None], args, solver=solver, adjoint=adjoint)
+    return velocity[0], stats
+
+
+def demons_args(
+    fixed: jax.Array,
+    moving: jax.Array,
+    weights: jax.Array,
+    grid: Grid,
+    smoothing: ArrayLike,
+    weight: ArrayLike,
+    similarity: LeastSquares,
+    squarings: int,
+    order: Order,
+) -> DemonsArgs:
+    """Return the arguments of `demons_step` for two images on one grid; see `demons` for them."""
     settings = Velocity(0.0, squarings), similarity, None, 1, order
     coefficients = interpolation_coefficients(moving, grid.ndim, order)
     forward = Objective(fixed, coefficients, weights, grid, grid, None, *settings)
-    backward = exchange_images(forward)
-    args = DemonsArgs(forward, backward, jnp.asarray(smoothing, float), jnp.asarray(weight, float), squarings)
-    velocity, stats = fixed_point(batched_step, first[None], args, solver=solver, adjoint=adjoint)
-    return velocity[0], stats
+    sizes = jnp.asarray(smoothing, float), jnp.asarray(weight, float)
+    return DemonsArgs(forward, exchange_images(forward), *sizes, squarings)
 
 
 def demons_step(velocity: jax.Array, args: DemonsArgs) -> jax.Array:
@@ -141,7 +156,12 @@ def demons_step(velocity: jax.Array, args: DemonsArgs) -> jax.Array:
     Source: T. Vercauteren et al., "Symmetric log-domain diffeomorphic registration: a demons-based approach", MICCAI
     2008, section 2.3, with the sum of velocities in place of the Baker-Campbell-Hausdorff series.
     """
-    return smooth(velocity + symmetric_force(velocity, args), args.smoothing / args.forward.fixed_grid.spacing())
+    return gaussian(velocity + symmetric_force(velocity, args), args)
+
+
+def gaussian(velocity: jax.Array, args: DemonsArgs) -> jax.Array:
+    """Smooth a velocity, (*shape, d), by the Gaussian G of `demons_step`."""
+    return smooth(velocity, args.smoothing / args.forward.fixed_grid.spacing())
 
 
 def batched_step(velocity: jax.Array, args: DemonsArgs) -> jax.Array:

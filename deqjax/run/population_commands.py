@@ -41,7 +41,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     command.add_argument("output", type=Path, metavar="OUT", help="the folder of the results")
     _add_stages(command)
-    command.add_argument("--rounds", type=int, default=4, help="rounds of registration and averaging, by default 4")
+    command.add_argument("--rounds", type=int, default=8, help="at most so many rounds, by default 8; see --tolerance")
+    command.add_argument(
+        "--tolerance", type=float, default=5e-3, help="the relative change of the template that ends the rounds, 0.005"
+    )
     command.add_argument("--like", type=Path, metavar="GRID", help="an image whose grid the template gets")
 
     command = add_command(
@@ -111,9 +114,9 @@ def template_files(args: argparse.Namespace) -> None:
     check_output_folder(args.output, args.images, ["template.nii.gz", "aligned.nii.gz", *files])
     stages = [named_stage(name, levels=None if args.levels is None else tuple(args.levels)) for name in args.stages]
     like = None if args.like is None else read_array(args.like)[1]
-    template = build_template(images, stages, args.rounds, grid=like, grids=grids)
-    for number, shift in enumerate(template.shifts, 1):
-        print(f"round {number}  mean displacement {float(shift):.4f} mm")
+    template = build_template(images, stages, args.rounds, grid=like, grids=grids, tolerance=args.tolerance)
+    for number, (shift, change) in enumerate(zip(template.shifts, template.changes, strict=True), 1):
+        print(f"round {number}  mean displacement {float(shift):.4f} mm  change of the template {float(change):.4f}")
     args.output.mkdir(parents=True, exist_ok=True)
     write_image(args.output / "template.nii.gz", template.image, template.grid)
     warped = template.warped(images, grids)

@@ -36,7 +36,7 @@ from deqjax.run.transform_commands import add_fill, print_volume
 SIMILARITIES: dict[str, Similarity] = {
     "mse": MSE(),
     "ncc": NCC(),
-    "local-ncc": LocalNCC(),
+    "local-ncc": LocalNCC(WINDOW),
     "mi": MutualInformation(),
     "ngf": NGF(),
     "mind": MIND(),
@@ -98,7 +98,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--window",
         type=float,
         metavar="MM",
-        help="the width of the windows of local-ncc; by default 3, and 6 with --similarity local-ncc",
+        help=f"the width of the windows of local-ncc; by default {WINDOW:g}",
     )
     command.add_argument(
         "--preset",

@@ -77,6 +77,42 @@ def test_shifting_the_moving_image_by_a_coarse_step_adds_it_to_the_map():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("outside", [0, 2])
+def test_turning_both_images_turns_the_map(outside):
+    fixed, moving, grid = spots(49, 0), spots(49, 1), Grid.of((49, 49))
+    attention = ImageAttention(width=8, radius=9.0, passes=1, outside=outside, turns=True)
+    parameters = start(attention, fixed)
+
+    def find(*images):
+        found: Any = attention.apply(parameters, *images, grid)
+        return np.asarray(found.vectors)
+
+    before, after = find(fixed, moving), find(jnp.rot90(fixed), jnp.rot90(moving))
+    turned = np.rot90(before)[..., ::-1] * [-1, 1]  # The second axis becomes the first one, which is reversed.
+    assert np.abs(before).max() > 1
+    np.testing.assert_allclose(after, turned, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_turning_a_volume_turns_the_map_and_any_size_has_a_map():
+    shape = (13, 9, 13)
+    grid = Grid.of(shape)
+    fixed, moving = (jnp.exp(-jnp.sum((grid.points() - jnp.array(c)) ** 2, -1) / 20) for c in ((5, 4, 7), (6, 5, 5)))
+    attention = ImageAttention(width=4, radius=9.0, passes=1, turns=True)
+    parameters = attention.init(jax.random.key(0), fixed, moving, grid)
+
+    def find(*images):
+        found: Any = attention.apply(parameters, *images, grid)
+        return np.asarray(found.vectors)
+
+    before, after = find(fixed, moving), find(*(jnp.rot90(image, axes=(0, 2)) for image in (fixed, moving)))
+    np.testing.assert_allclose(after, np.rot90(before, axes=(0, 2))[..., [2, 1, 0]] * [-1, 1, 1], atol=1e-3)
+    even = Grid.of((10, 12))
+    images = jnp.moveaxis(even.points(), -1, 0)
+    assert attention.init_with_output(jax.random.key(0), *images, even)[0].vectors.shape == (10, 12, 2)
+
+
+@pytest.mark.slow
 def test_points_outside_keep_a_region_without_structure_in_place():
     flat, grid = jnp.zeros((24, 20)), Grid.of((24, 20))
     largest = []

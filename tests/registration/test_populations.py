@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deqjax.registration import Grid, optimizers, similarities, transforms
+from deqjax.registration.measures import smallest_jacobian
 from deqjax.registration.populations import build_template, fuse_labels, label_changes, local_weights
 from deqjax.registration.stages import Stage, named_stage, register_stages
 
@@ -27,13 +28,25 @@ def test_the_template_of_a_grown_and_a_shrunken_image_lies_between_them():
     sizes = (1.1, 1.0, 0.9)
     images = [gain * ellipse(CENTRE + shift, size) for gain, shift, size in zip((1, 3, 0.2), (-2, 0, 2), sizes)]
     stage = Stage(transforms.Affine(), similarities.NCC(), levels=(2.0,))
-    template = build_template(images, [stage], rounds=2, grids=[GRID] * 3)
+    template = build_template(images, [stage], rounds=9, grids=[GRID] * 3, tolerance=1.0)
+    assert len(template.changes) == 2
     assert float(template.shifts[-1]) < 0.1
     assert float(template.mean_displacement().mean()) < 0.01
     scales = [float(transforms.jacobians.jacobian(one, jnp.asarray(CENTRE, float))[0, 0]) for one in template.maps]
     np.testing.assert_allclose(scales, sizes, atol=0.02)
     expected = ellipse(CENTRE) * np.mean([image.mean() for image in images]) / ellipse(CENTRE).mean()
     assert float(np.abs(template.image - expected).max()) < 0.15 * expected.max()
+
+
+@pytest.mark.slow
+def test_the_rounds_of_a_template_settle():
+    """Rounds that start afresh remove the same mean displacement again and again."""
+    images = [ellipse(CENTRE + shift, size) for shift, size in zip(((-3, 1), (0, 2), (2, -3)), (1.15, 1.0, 0.85))]
+    stages = [named_stage("affine", levels=(8.0, 4.0)), named_stage("syn", levels=(4.0, 2.0), window=6.0)]
+    template = build_template(images, stages, rounds=5, grids=[GRID] * 3, tolerance=0.0)
+    assert float(template.shifts[-1]) < 0.15 < float(template.shifts[1])
+    assert float(template.changes[2:].max()) < 6e-3
+    assert min(float(smallest_jacobian(one.vectors, GRID)) for one in template.maps) > 0
 
 
 @pytest.mark.parametrize(("count", "grids", "rounds"), [(1, None, 1), (2, [GRID], 1), (2, None, 0)])

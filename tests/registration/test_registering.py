@@ -214,3 +214,14 @@ def test_invalid_input_raises(arguments, message):
     given = {"fixed": IMAGE, "moving": IMAGE, "transform": transforms.Translation()} | arguments
     with pytest.raises(ValueError, match=message):
         register(**given)
+
+
+def test_a_registration_goes_on_from_the_parameters_of_an_earlier_one():
+    fixed, moving = (head(Grid.of((20, 18)).points(), jnp.array(centre)) for centre in ((10.0, 9.0), (11.0, 8.0)))
+    found = register(fixed, moving, transforms.Translation(), levels=(1.0,))
+    again = register(fixed, moving, transforms.Translation(), levels=(1.0,), start=found.parameters)
+    assert float(again.history[0][0]) < 0.01 * float(found.history[0][0])
+    moved = again.map.apply_points(jnp.zeros(2))
+    np.testing.assert_allclose(moved, jnp.array([1.0, -1.0]), atol=0.01)
+    with pytest.raises(ValueError, match=r"start has the shape \(3,\), and the parameters on the first level \(2,\)"):
+        register(fixed, moving, transforms.Translation(), levels=(1.0,), start=np.zeros(3))

@@ -1,11 +1,13 @@
 """Registration of images by attention: learned features on a coarse grid match fixed voxels to moving voxels."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from deqjax.registration.grid import Grid
 from deqjax.registration.nets.field_unet import FieldUNet
@@ -45,6 +47,9 @@ class ImageAttention(nn.Module):
       groups: the number of groups of channels that are normalised after a convolution; 0 for no normalisation.
       refinements: the number of U-Nets that correct the map, each at twice the resolution of the one before it, the
         last one at that of the images; 2 in the paper.
+      turns: whether the features are the mean over all turns of the image that take a cubic grid to itself, 4 in 2-D,
+        24 in 3-D. Turning both images then turns the map exactly, without U-Nets and if ``n - 1`` is a multiple of the
+        coarse step along each axis; else approximately.
       block: the number of points whose softmax is computed at once.
 
     >>> grid = Grid.of((32, 32))
@@ -64,6 +69,7 @@ class ImageAttention(nn.Module):
     feature_norm: float = 0.0
     groups: int = 0
     refinements: int = 0
+    turns: bool = False
     block: int = 1024
 
     @nn.compact
@@ -88,13 +94,23 @@ class ImageAttention(nn.Module):
         points, targets = ((one.points() - grid.centre()).reshape(-1, grid.ndim) for one in (coarse, wide))
         step = jnp.max(coarse.spacing())
 
-        def unit_features(image: jax.Array, outside: int) -> jax.Array:
-            values = ((image - jnp.mean(image)) / (jnp.std(image) + 1e-6))[..., None]
-            values = jnp.pad(values, [(outside * factor,) * 2] * grid.ndim + [(0, 0)], mode="edge")
+        def convolved(values: jax.Array) -> jax.Array:
             for k, layer in enumerate(layers):  # The edge is repeated, because zeros beyond it would act as structure.
                 values = norms[k - 1](values) if norms and k else values
                 values = nn.gelu(values) if k else values
                 values = layer(jnp.pad(values, [(1, 1)] * grid.ndim + [(0, 0)], mode="edge"))
+            return values
+
+        def unit_features(image: jax.Array, outside: int) -> jax.Array:
+            values = ((image - jnp.mean(image)) / (jnp.std(image) + 1e-6))[..., None]
+            more = outside * factor
+            if self.turns:  # The coarse points lie symmetrically if the image ends at one.
+                margins = [(more, more + (1 - n) % factor) for n in grid.shape]
+                padded = jnp.pad(values, [*margins, (0, 0)], mode="edge")
+                values = _mean_over_turns(convolved, padded)
+                values = values[tuple(slice(-(-n // factor) + 2 * outside) for n in grid.shape)]
+            else:
+                values = convolved(jnp.pad(values, [(more, more)] * grid.ndim + [(0, 0)], mode="edge"))
             features = values.reshape(-1, self.width)
             return features / jnp.sqrt(_squared_norm(features)[:, None] + 1e-6)
 
@@ -135,6 +151,18 @@ class ImageAttention(nn.Module):
 
 CARL: dict[str, Any] = {"outside": 4, "feature_norm": 4.0, "groups": 4, "refinements": 2}
 """The settings of `ImageAttention` that follow CARL."""
+
+
+def _mean_over_turns(function: Callable[[jax.Array], jax.Array], values: jax.Array) -> jax.Array:
+    """Return the mean over all turns T of a cubic grid of ``T^-1 function(T values)``, (*shape, channels)."""
+    ndim, found = values.ndim - 1, []
+    for order in itertools.permutations(range(ndim)):
+        for signs in itertools.product((1, -1), repeat=ndim):
+            if np.linalg.det(np.eye(ndim)[list(order)] * signs) > 0:
+                flipped = [axis for axis in range(ndim) if signs[axis] < 0]
+                turned = function(jnp.flip(values.transpose(*order, ndim), flipped))
+                found.append(jnp.flip(turned, flipped).transpose(*np.argsort(order), ndim))
+    return sum(found[1:], start=found[0]) / len(found)
 
 
 def _grown(grid: Grid, steps: int) -> Grid:
