@@ -257,9 +257,13 @@ def register_files(args: argparse.Namespace) -> int:
 
 def _model_for(args: argparse.Namespace, grid: Grid) -> TrainedNetwork | None:
     """Read the network of ``--model``, and check that it suits the images; None without the option."""
+    if args.passes < 1:
+        raise ValueError(f"--passes must be at least 1; it is {args.passes}")
     if args.model is None:
         if args.refine:
             raise ValueError("--refine refines the map of a network: name one with --model")
+        if args.passes > 1:
+            raise ValueError("--passes is how often a network is applied: name one with --model")
         return None
     model = load_network(args.model)
     if model.ndim != grid.ndim:

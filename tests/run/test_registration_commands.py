@@ -281,6 +281,8 @@ def test_a_trained_network_is_applied_after_the_stages_and_refined(files, capsys
     found = read_displacement(files / "out" / "displacement.nii.gz")
     np.testing.assert_allclose(found.vectors[..., 0], 2.0, atol=1e-3)
     assert "with --model" in refusal("register", [*names, "--refine"])
+    assert "with --model" in refusal("register", [*names, "--passes", "2"])
+    assert "--passes must be at least 1" in refusal("register", [*names, *options, "--passes", "0"])
     volumes = [str(files / name) for name in ("fixed.nii.gz", "moving.nii.gz", "out")]
     assert "registers 2-D images" in refusal("register", [*volumes, "--model", model])
 
